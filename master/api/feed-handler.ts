@@ -1,9 +1,10 @@
-import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import { parsePath } from "../../shared/base/path.ts";
 import { type FeedPosition, type WatchMessage, watch } from "../../shared/protocol/feed-api.ts";
 import type { CallContext, Handlers, Stream } from "../../shared/wire/rpc.ts";
 import { type ByteText, bytesToText } from "../namespace/keys.ts";
+import { FeedHub } from "./feed-hub.ts";
 import type { MasterDeps } from "./leader-context.ts";
 
 /** Maximum number of rows in one read of the feed. Takes a few milliseconds. */
@@ -26,11 +27,13 @@ type FeedDeps = Pick<MasterDeps, "consensus" | "env" | "namespace">;
  */
 export class FeedService implements Disposable {
   readonly #deps: FeedDeps;
+  readonly #hub: FeedHub;
   readonly #feeds = new Set<FeedStream>();
   #isStopped = false;
 
   constructor(deps: FeedDeps) {
     this.#deps = deps;
+    this.#hub = new FeedHub(deps);
   }
 
   /** Registers the handler of `watch`. Call it before the server listens. */
@@ -40,7 +43,10 @@ export class FeedService implements Disposable {
       const { path, from, heartbeatMs } = request.head;
       const within = parsePath(path).map(bytesToText);
       if (this.#isStopped) throw stopping();
-      const feed = new FeedStream(this.#deps, { stream, context, within, heartbeatMs });
+      const feed = new FeedStream(
+        { ...this.#deps, hub: this.#hub },
+        { stream, context, within, heartbeatMs },
+      );
       this.#feeds.add(feed);
       try {
         await feed.run(from);
@@ -69,7 +75,7 @@ interface FeedStreamOptions {
  * events.
  */
 class FeedStream {
-  readonly #deps: FeedDeps;
+  readonly #deps: FeedDeps & { readonly hub: FeedHub };
   readonly #options: FeedStreamOptions;
   /** The error with which the stream ended, or null. */
   #endReason: AshlarError | null = null;
@@ -77,7 +83,7 @@ class FeedStream {
   #onEnd: (error: AshlarError) => void = () => {};
   #leaderlessCount = 0;
 
-  constructor(deps: FeedDeps, options: FeedStreamOptions) {
+  constructor(deps: FeedDeps & { readonly hub: FeedHub }, options: FeedStreamOptions) {
     this.#deps = deps;
     this.#options = options;
     const { signal } = options.context;
@@ -111,7 +117,7 @@ class FeedStream {
         dueMs = clock.monotonicMs() + heartbeatMs;
       }
       // More events are ready: read again after other tasks of the event loop have run.
-      if (page.isLast) await this.#unlessEnded(this.#waitForEvents(next, dueMs));
+      if (page.isLast) next = await this.#waitForEvents(next, dueMs);
       else await this.#unlessEnded(clock.yieldTurn());
     }
   }
@@ -137,14 +143,16 @@ class FeedStream {
     );
   }
 
-  /** Resolves when the index of `position` is applied, or at `dueMs`, when a heartbeat is due. */
-  async #waitForEvents({ index }: FeedPosition, dueMs: number): Promise<void> {
-    const { consensus, env } = this.#deps;
+  /** Resolves with the position to continue at, when events are ready or a heartbeat is due. */
+  async #waitForEvents(next: FeedPosition, dueMs: number): Promise<FeedPosition> {
+    const { within } = this.#options;
+    const wait = this.#deps.hub.wait({ within, next, dueMs });
     try {
-      await consensus.waitApplied(index, Math.max(0, dueMs - env.clock.monotonicMs()), this);
-    } catch (error) {
-      if (!isAshlarError(error, "DEADLINE_EXCEEDED")) throw error;
-      this.#checkLeader();
+      const end = await this.#unlessEnded(wait.end);
+      if (!end.hasEvents) this.#checkLeader();
+      return end.next;
+    } finally {
+      wait.cancel();
     }
   }
 

@@ -97,6 +97,7 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
       nowMs: nowMs(),
       sessionId,
     });
+    deps.sessions.forget([sessionId]);
     return { index };
   });
 }

@@ -30,7 +30,9 @@ export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
     requireLeader(consensus);
     const { sessionId, firstUnacknowledged, transactions } = request.head;
     const { chunkKey } = requireFacts(deps.namespace());
-    deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
+    if (deps.namespace().hasSession(sessionId)) {
+      deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
+    }
     const context = { sessionId, firstUnacknowledged, chunkKey, nowMs: deps.nowMs() };
     const outcomes = await Promise.all(
       transactions.map((transaction) => outcomeOf(deps, context, transaction)),

@@ -15,7 +15,10 @@ import type { SessionMonitor } from "./session-monitor.ts";
 export interface ServicesState extends RepairState {
   clusterFacts(): ClusterFacts | undefined;
   servers(): readonly ServerLocation[];
-  sessions(): readonly { readonly sessionId: SessionId }[];
+  sessions(page: {
+    readonly after: SessionId | null;
+    readonly limit: number;
+  }): readonly { readonly sessionId: SessionId }[];
   intentFloor(): LogIndex;
   reclaimPending(nowMs: number, versionsMax: number): boolean;
 }
@@ -42,7 +45,11 @@ const STEP_MS = 250;
 const HOUSEKEEPING_MS = 1_000;
 /** A step that is later than this shows that the event loop of this process was blocked. */
 const STALL_MS = 1_000;
-/** Maximum number of sessions that one entry expires. */
+/** Maximum number of sessions that one entry expires. Each may have 1,024 stored outcomes. */
+const SESSIONS_PER_ENTRY = 16;
+/** Maximum number of entries that expire sessions in one housekeeping step. */
+const EXPIRY_ENTRIES_PER_STEP = 50;
+/** Maximum number of sessions that one housekeeping step reads. */
 const SESSIONS_PER_STEP = 1_000;
 /** Maximum number of records that one reclaim entry changes. Takes a few ms on every master. */
 const RECLAIM_RECORDS = 2_000;
@@ -62,6 +69,8 @@ export class LeaderServices implements AsyncDisposable {
   #termPrepared = -1;
   #lastStepMs: number;
   #lastHousekeepingMs = 0;
+  /** The last session that was read. Null at the beginning. Reading never ends: it starts again. */
+  #sessionsAfter: SessionId | null = null;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: LeaderServicesOptions) {
@@ -132,30 +141,38 @@ export class LeaderServices implements AsyncDisposable {
     registry.beginTerm(status.term, () => state().servers());
     repair.reset();
     sessions.reset();
+    this.#sessionsAfter = null;
     this.#termPrepared = status.term;
   }
 
   /** Raises the intent floor, expires sessions and reclaims history. */
   async #housekeep(monotonicMs: number): Promise<void> {
-    const { nowMs, propose, sessions, state } = this.#options;
+    const { nowMs, propose, state } = this.#options;
     const floor = this.#floor?.observe(state().appliedIndex, monotonicMs) ?? null;
     if (floor !== null && floor > state().intentFloor()) {
       await propose({ kind: "raise-intent-floor", floor });
     }
-    const known = state().sessions();
-    const sessionIds = sessions.expired(
-      known.map((session) => session.sessionId),
-      monotonicMs,
-      SESSIONS_PER_STEP,
-    );
-    if (sessionIds.length > 0) {
-      await propose({ kind: "expire-sessions", nowMs: nowMs(), sessionIds });
-    }
+    await this.#expireSessions(monotonicMs);
     const versionsMax = this.#options.historyVersionsMax;
     for (let entry = 0; entry < RECLAIM_ENTRIES_PER_STEP; entry += 1) {
       if (!state().reclaimPending(nowMs(), versionsMax)) break;
       const bounds = { recordsMax: RECLAIM_RECORDS, versionsMax };
       await propose({ kind: "reclaim", nowMs: nowMs(), ...bounds });
+    }
+  }
+
+  /** Expires inactive sessions in bounded steps. */
+  async #expireSessions(monotonicMs: number): Promise<void> {
+    const { nowMs, propose, sessions, state } = this.#options;
+    const page = state().sessions({ after: this.#sessionsAfter, limit: SESSIONS_PER_STEP });
+    const known = page.map(({ sessionId }) => sessionId);
+    sessions.addKnown(known, monotonicMs);
+    this.#sessionsAfter = known.length < SESSIONS_PER_STEP ? null : (known.at(-1) ?? null);
+    for (let entry = 0; entry < EXPIRY_ENTRIES_PER_STEP; entry += 1) {
+      const sessionIds = sessions.expired(monotonicMs, SESSIONS_PER_ENTRY);
+      if (sessionIds.length === 0) return;
+      await propose({ kind: "expire-sessions", nowMs: nowMs(), sessionIds });
+      sessions.forget(sessionIds);
     }
   }
 }

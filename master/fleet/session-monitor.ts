@@ -7,6 +7,7 @@ import type { SessionActivity } from "../fleet-view.ts";
  */
 export class SessionMonitor implements SessionActivity {
   readonly #idleMsMax: number;
+  /** Time of the last activity, the least recently active session first. */
   readonly #lastActivityMs = new Map<SessionId, number>();
 
   constructor(options: { readonly idleMsMax: number }) {
@@ -19,25 +20,30 @@ export class SessionMonitor implements SessionActivity {
   }
 
   recordActivity(sessionId: SessionId, nowMs: number): void {
+    this.#lastActivityMs.delete(sessionId); // Moves the session to the end.
     this.#lastActivityMs.set(sessionId, nowMs);
   }
 
-  /**
-   * Returns the sessions of `known` that were inactive for longer than the limit, at most `limit`
-   * sessions. Forgets sessions that are not in `known`.
-   */
-  expired(known: Iterable<SessionId>, nowMs: number, limit: number): SessionId[] {
-    const existing = new Set<SessionId>();
-    const expired: SessionId[] = [];
-    for (const sessionId of known) {
-      existing.add(sessionId);
-      const lastActivityMs = this.#lastActivityMs.get(sessionId);
-      if (lastActivityMs === undefined) this.#lastActivityMs.set(sessionId, nowMs);
-      else if (nowMs - lastActivityMs > this.#idleMsMax && expired.length < limit)
-        expired.push(sessionId);
+  /** Starts the interval of sessions that are not known yet. */
+  addKnown(sessionIds: readonly SessionId[], nowMs: number): void {
+    for (const sessionId of sessionIds) {
+      if (!this.#lastActivityMs.has(sessionId)) this.#lastActivityMs.set(sessionId, nowMs);
     }
-    for (const sessionId of this.#lastActivityMs.keys()) {
-      if (!existing.has(sessionId)) this.#lastActivityMs.delete(sessionId);
+  }
+
+  forget(sessionIds: readonly SessionId[]): void {
+    for (const sessionId of sessionIds) this.#lastActivityMs.delete(sessionId);
+  }
+
+  /**
+   * Returns at most `limit` sessions that were inactive for longer than the limit. The work does not
+   * grow with the number of the others.
+   */
+  expired(nowMs: number, limit: number): SessionId[] {
+    const expired: SessionId[] = [];
+    for (const [sessionId, lastActivityMs] of this.#lastActivityMs) {
+      if (nowMs - lastActivityMs <= this.#idleMsMax || expired.length === limit) break;
+      expired.push(sessionId);
     }
     return expired;
   }

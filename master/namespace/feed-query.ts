@@ -32,6 +32,17 @@ export interface FeedPage {
   readonly isLast: boolean;
 }
 
+/** The paths of an event, as names from the root down. */
+export interface FeedPlaces {
+  readonly position: FeedPosition;
+  /** Null in an unfinished tree, which has no path. */
+  readonly names: readonly ByteText[] | null;
+  /** The path before a rename. Null for other events, and if it was in an unfinished tree. */
+  readonly fromNames: readonly ByteText[] | null;
+  /** Whether the event moves or removes the whole subtree of its inode. */
+  readonly affectsSubtree: boolean;
+}
+
 /** The directory and the name of an inode, at one point within an entry. */
 interface EntryLocation {
   readonly parent: InodeId;
@@ -83,19 +94,12 @@ export function readFeed(source: FeedSource, request: FeedRequest): FeedPage {
   const isCut = rows.length === rowsMax;
   const events: FeedEvent[] = [];
   let bytes = 0;
-  for (const entry of byEntry(rows)) {
-    const isLastEntry = entry.at(-1) === rows.at(-1);
-    const moves = movesOf(isLastEntry && isCut ? withRestOfEntry(state, entry) : entry);
-    const view = new PastView(state, indexOf(entry));
-    for (const { key, value } of entry) {
-      const position = feedPositionOf(key);
-      const context = { view, moves, sequence: position.sequence };
-      const event = eventFor(request.within, { position, record: value, context }, source);
-      if (event === null) continue;
-      events.push(event);
-      bytes += eventBytes(event);
-      if (bytes > bytesMax) return { events, next: after(position), isLast: false };
-    }
+  for (const stored of storedEvents(state, rows, isCut)) {
+    const event = eventFor(request.within, stored, source);
+    if (event === null) continue;
+    events.push(event);
+    bytes += eventBytes(event);
+    if (bytes > bytesMax) return { events, next: after(stored.position), isLast: false };
   }
   const last = rows.at(-1);
   if (isCut && last !== undefined) {
@@ -103,6 +107,25 @@ export function readFeed(source: FeedSource, request: FeedRequest): FeedPage {
   }
   const end = { index: (appliedIndex + 1) as LogIndex, sequence: 0 };
   return { events, next: laterOf(from, end), isLast: true };
+}
+
+/**
+ * Reads the paths of at most `rowsMax` events from a position on. Null if the feed no longer has every
+ * event from there on.
+ */
+export function readPlaces(
+  { state, appliedIndex }: Pick<FeedSource, "state" | "appliedIndex">,
+  from: FeedPosition,
+  rowsMax: number,
+): { readonly places: readonly FeedPlaces[]; readonly next: FeedPosition } | null {
+  if (from.index < oldestFeedIndex(state)) return null;
+  const rows = state.rows(FEED, { start: feedKey(from), end: FEED_END }, rowsMax);
+  const isCut = rows.length === rowsMax;
+  const places = [...storedEvents(state, rows, isCut)].map(placesOf);
+  const last = places.at(-1);
+  if (isCut && last !== undefined) return { places, next: after(last.position) };
+  const end = { index: (appliedIndex + 1) as LogIndex, sequence: 0 };
+  return { places, next: laterOf(from, end) };
 }
 
 const after = ({ index, sequence }: FeedPosition): FeedPosition => ({
@@ -129,6 +152,28 @@ type FeedRow = Row<FeedRecord>;
 
 const indexOf = (entry: readonly FeedRow[]): LogIndex =>
   feedIndexOf(present(entry[0], "a group of feed rows is not empty").key);
+
+/**
+ * Yields the events of the rows with the context that their paths need.
+ *
+ * @param isCut whether the last entry may have more rows
+ */
+function* storedEvents(
+  state: State,
+  rows: readonly FeedRow[],
+  isCut: boolean,
+): Generator<StoredEvent, void, void> {
+  for (const entry of byEntry(rows)) {
+    const isLastEntry = entry.at(-1) === rows.at(-1);
+    const moves = movesOf(isLastEntry && isCut ? withRestOfEntry(state, entry) : entry);
+    const view = new PastView(state, indexOf(entry));
+    for (const { key, value } of entry) {
+      const position = feedPositionOf(key);
+      const context = { view, moves, sequence: position.sequence };
+      yield { position, record: value, context };
+    }
+  }
+}
 
 /** Groups the rows by log entry and yields the groups in order. */
 function* byEntry(rows: readonly FeedRow[]): Generator<readonly FeedRow[], void, void> {
@@ -219,14 +264,20 @@ interface StoredEvent {
   readonly context: EventContext;
 }
 
+function placesOf({ position, record, context }: StoredEvent): FeedPlaces {
+  const names = namesOf(context, locationOf(record));
+  const fromNames = record.kind === "renamed" ? namesOf(context, record.from) : null;
+  return { position, names, fromNames, affectsSubtree: affectsSubtree(record) };
+}
+
 /** Returns the event with its paths. Null if the event does not concern the watched path. */
 function eventFor(
   within: readonly ByteText[],
-  { position, record, context }: StoredEvent,
+  stored: StoredEvent,
   { emptyRoot }: FeedSource,
 ): FeedEvent | null {
-  const names = namesOf(context, locationOf(record));
-  const fromNames = record.kind === "renamed" ? namesOf(context, record.from) : null;
+  const { position, record } = stored;
+  const { names, fromNames } = placesOf(stored);
   // Only a watch of the root has the events of unfinished trees: with them it knows what is in a tree
   // when it is published.
   const concerns = (place: readonly ByteText[] | null): boolean =>

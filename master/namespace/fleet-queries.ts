@@ -1,4 +1,4 @@
-import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
+import type { ChunkId, ServerId, SessionId } from "../../shared/base/ids.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
 import {
@@ -9,6 +9,7 @@ import {
   replicaKey,
   replicaPrefix,
   serverKey,
+  sessionKey,
   TABLE_BYTE,
   underReplicatedKey,
 } from "./keys.ts";
@@ -50,9 +51,14 @@ export function storageClasses(state: State): readonly StorageClass[] {
   return allRows(state, STORAGE_CLASSES, TABLE_BYTE.storageClass).map((row) => row.value);
 }
 
-/** Returns all client sessions, oldest first. */
-export function sessions(state: State): readonly SessionView[] {
-  return allRows(state, SESSIONS, TABLE_BYTE.session).map(({ key, value }) => {
+/** Returns at most `limit` client sessions after the session `after`, oldest first. */
+export function sessions(
+  state: State,
+  { after, limit }: { readonly after: SessionId | null; readonly limit: number },
+): readonly SessionView[] {
+  const start = after === null ? (TABLE_BYTE.session as Key) : keyAfter(sessionKey(after));
+  const rows = state.rows(SESSIONS, { start, end: prefixEnd(TABLE_BYTE.session) }, limit);
+  return rows.map(({ key, value }) => {
     const { clientName, openedMs, activeMs } = value;
     return { sessionId: KEY_FIELDS.session(key), clientName, openedMs, activeMs };
   });

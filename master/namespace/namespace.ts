@@ -12,6 +12,7 @@ import { joinPath } from "../../shared/base/path.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { OrderedStore, StoreChange } from "../../shared/ports/ordered-store.ts";
 import type { Attributes } from "../../shared/protocol/attributes.ts";
+import type { FeedPosition } from "../../shared/protocol/feed-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
 import { StateHash } from "../../shared/protocol/state-hash.ts";
@@ -23,7 +24,13 @@ import type { ClusterFacts, Command, Outcome } from "./command.ts";
 import { decodeCommand } from "./command-encoding.ts";
 import { emptyRootOf } from "./contents.ts";
 import { type DurableState, durableChanges, readDurable } from "./durable.ts";
-import { type FeedPage, type FeedRequest, oldestFeedIndex, readFeed } from "./feed-query.ts";
+import {
+  type FeedPage,
+  type FeedRequest,
+  oldestFeedIndex,
+  readFeed,
+  readPlaces,
+} from "./feed-query.ts";
 import * as fleet from "./fleet-queries.ts";
 import { timeOfIndex } from "./history-floor.ts";
 import { nameBytes } from "./keys.ts";
@@ -283,6 +290,12 @@ export class Namespace implements StateMachine {
     return runQuery(() => readFeed({ state: this.#state, appliedIndex, emptyRoot }, request));
   }
 
+  /** Returns the paths of the events from a position on: see `readPlaces`. */
+  feedPlaces(from: FeedPosition, rowsMax: number): ReturnType<typeof readPlaces> {
+    const { appliedIndex } = this;
+    return readPlaces({ state: this.#state, appliedIndex }, from, rowsMax);
+  }
+
   /** Returns the lowest index from which the feed contains every event. */
   oldestFeedIndex(): LogIndex {
     return oldestFeedIndex(this.#state);
@@ -325,8 +338,11 @@ export class Namespace implements StateMachine {
 
   // Sessions, storage classes, and the facts of the cluster.
 
-  sessions(): readonly SessionView[] {
-    return fleet.sessions(this.#state);
+  sessions(page: {
+    readonly after: SessionId | null;
+    readonly limit: number;
+  }): readonly SessionView[] {
+    return fleet.sessions(this.#state, page);
   }
 
   hasSession(sessionId: SessionId): boolean {

@@ -354,7 +354,11 @@ class CorruptGroup {
 
   sessionNames(member: TestMember): string[] {
     const namespace = member.running.stateMachine as Namespace;
-    return [...new Set(namespace.sessions().map(({ clientName }) => clientName))];
+    return [
+      ...new Set(
+        namespace.sessions({ after: null, limit: 1_000 }).map(({ clientName }) => clientName),
+      ),
+    ];
   }
 }
 

@@ -37,16 +37,21 @@ describe("the session monitor", () => {
   it("expires an inactive session and gives an unknown one a full interval", () => {
     const monitor = new SessionMonitor({ idleMsMax: 1_000 });
     monitor.recordActivity(first, 0);
-    assert.deepEqual(monitor.expired([first, second], 500, 10), []);
-    assert.deepEqual(monitor.expired([first, second], 1_200, 10), [first]);
-    assert.deepEqual(monitor.expired([second], 1_600, 10), [second]);
+    monitor.addKnown([first, second], 500);
+    assert.deepEqual(monitor.expired(500, 10), []);
+    assert.deepEqual(monitor.expired(1_200, 10), [first]);
+    assert.deepEqual(monitor.expired(1_600, 10), [first, second]);
+    assert.deepEqual(monitor.expired(1_600, 1), [first]);
+    monitor.forget([first]);
+    assert.deepEqual(monitor.expired(1_600, 10), [second]);
   });
 
   it("keeps an active session", () => {
     const monitor = new SessionMonitor({ idleMsMax: 1_000 });
     for (let nowMs = 0; nowMs < 10_000; nowMs += 900) {
       monitor.recordActivity(first, nowMs);
-      assert.deepEqual(monitor.expired([first], nowMs, 10), []);
+      monitor.addKnown([first], nowMs);
+      assert.deepEqual(monitor.expired(nowMs, 10), []);
     }
   });
 });

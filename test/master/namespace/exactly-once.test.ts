@@ -121,7 +121,7 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
     const { sessionId } = machine;
     machine.nowMs += 5_000;
     assertOk(machine.apply({ kind: "keep-session", nowMs: machine.nowMs, sessionId }));
-    assert.deepEqual(machine.namespace.sessions(), [
+    assert.deepEqual(machine.namespace.sessions({ after: null, limit: 1_000 }), [
       { sessionId, clientName: "test", openedMs: START_MS, activeMs: START_MS + 5_000 },
     ]);
     const unknown = 99 as SessionId;

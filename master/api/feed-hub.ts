@@ -1,0 +1,149 @@
+import { isAshlarError } from "../../shared/base/errors.ts";
+import type { LogIndex } from "../../shared/base/ids.ts";
+import type { FeedPosition } from "../../shared/protocol/feed-api.ts";
+import type { ByteText } from "../namespace/keys.ts";
+import type { MasterDeps } from "./leader-context.ts";
+import { WatchIndex } from "./watch-index.ts";
+
+/** A watcher that has received all events, until an event concerns it or a heartbeat is due. */
+export interface WaitingWatcher {
+  /** The names of the watched path, from the root down. */
+  readonly within: readonly ByteText[];
+  /** Position of the first event that the watcher has not read. */
+  readonly next: FeedPosition;
+  /** Time of the next heartbeat, on the monotonic clock. */
+  readonly dueMs: number;
+}
+
+/** The end of a wait. */
+export interface WaitEnd {
+  /** Position where the watcher continues: no event between `next` and it concerns the watcher. */
+  readonly next: FeedPosition;
+  /** Whether an event may concern the watcher. If not, its heartbeat is due. */
+  readonly hasEvents: boolean;
+}
+
+interface Waiting extends WaitingWatcher {
+  readonly resolve: (end: WaitEnd) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Maximum number of events that the hub reads in one turn of the event loop. */
+const EVENTS_PER_TURN = 256;
+/** Interval at which the hub looks for due heartbeats, in milliseconds. */
+const HEARTBEAT_CHECK_MS = 100;
+
+/**
+ * Reads the feed once for all waiting watchers of this master, and wakes those that an event concerns.
+ * Therefore a change costs the same with one watcher and with thousands of other directories.
+ */
+export class FeedHub {
+  readonly #deps: Pick<MasterDeps, "consensus" | "env" | "namespace">;
+  readonly #waiting = new WatchIndex<Waiting>();
+  /** Position of the first event that the hub has not read. Null while no watcher waits. */
+  #next: FeedPosition | null = null;
+  #heartbeatCheckMs = 0;
+
+  constructor(deps: Pick<MasterDeps, "consensus" | "env" | "namespace">) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Resolves when an event concerns the watcher, or when its heartbeat is due. Call `cancel` of the
+   * result if the watcher ends first.
+   */
+  wait(watcher: WaitingWatcher): { readonly end: Promise<WaitEnd>; cancel(): void } {
+    let cancel = (): void => {};
+    const end = new Promise<WaitEnd>((resolve, reject) => {
+      if (this.#next !== null && isBefore(watcher.next, this.#next)) {
+        // The hub has read an event that the watcher has not: the watcher reads it itself.
+        resolve({ next: watcher.next, hasEvents: true });
+        return;
+      }
+      const waiting = { ...watcher, resolve, reject };
+      cancel = () => this.#waiting.delete(waiting.within, waiting);
+      this.#waiting.add(waiting.within, waiting);
+      if (this.#next !== null) return;
+      this.#next = watcher.next;
+      this.#readWhileWatched().then(
+        () => {
+          this.#next = null;
+        },
+        (error: unknown) => this.#fail(error),
+      );
+    });
+    return { end, cancel };
+  }
+
+  async #readWhileWatched(): Promise<void> {
+    while (this.#waiting.size > 0) {
+      await this.#waitForEvents();
+      this.#readEvents();
+      this.#endDueWaits();
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#next = null;
+    for (const waiting of this.#waiting.all()) this.#end(waiting, (each) => each.reject(error));
+  }
+
+  /** Resolves when an event may exist, or when heartbeats have to be checked. */
+  async #waitForEvents(): Promise<void> {
+    const { consensus, env } = this.#deps;
+    const { index } = this.#position;
+    if (index <= this.#deps.namespace().appliedIndex) {
+      await env.clock.yieldTurn();
+      return;
+    }
+    try {
+      await consensus.waitApplied(index, HEARTBEAT_CHECK_MS);
+    } catch (error) {
+      if (!isAshlarError(error, "DEADLINE_EXCEEDED")) throw error;
+    }
+  }
+
+  get #position(): FeedPosition {
+    return this.#next ?? { index: 0 as LogIndex, sequence: 0 };
+  }
+
+  #readEvents(): void {
+    const from = this.#position;
+    const page = this.#deps.namespace().feedPlaces(from, EVENTS_PER_TURN);
+    if (page === null) {
+      // Older events are no longer kept: each watcher finds out whether it has missed one.
+      for (const waiting of this.#waiting.all()) this.#wake(waiting, waiting.next);
+      return;
+    }
+    for (const place of page.places) {
+      for (const waiting of this.#waiting.concernedBy(place)) {
+        if (!isBefore(place.position, waiting.next)) this.#wake(waiting, place.position);
+      }
+    }
+    this.#next = page.next;
+  }
+
+  #endDueWaits(): void {
+    const nowMs = this.#deps.env.clock.monotonicMs();
+    if (nowMs - this.#heartbeatCheckMs < HEARTBEAT_CHECK_MS) return;
+    this.#heartbeatCheckMs = nowMs;
+    for (const waiting of this.#waiting.all()) {
+      if (waiting.dueMs > nowMs) continue;
+      const next = isBefore(waiting.next, this.#position) ? this.#position : waiting.next;
+      this.#end(waiting, (each) => each.resolve({ next, hasEvents: false }));
+    }
+  }
+
+  #wake(waiting: Waiting, next: FeedPosition): void {
+    this.#end(waiting, (each) => each.resolve({ next, hasEvents: true }));
+  }
+
+  #end(waiting: Waiting, settle: (waiting: Waiting) => void): void {
+    this.#waiting.delete(waiting.within, waiting);
+    settle(waiting);
+  }
+}
+
+function isBefore(left: FeedPosition, right: FeedPosition): boolean {
+  return left.index < right.index || (left.index === right.index && left.sequence < right.sequence);
+}
