@@ -41,6 +41,9 @@ export interface PeerServiceOptions extends SendPartsOptions {
   readonly deliver: (messages: readonly PeerMessage[]) => void;
 }
 
+/** Maximum number of backups at the same time. Each keeps pages of an old state in the store. */
+const BACKUPS_MAX = 16;
+
 /** Serves the requests of the other members. Checks the sender before it processes a request. */
 export class PeerService {
   readonly #options: PeerServiceOptions;
@@ -48,6 +51,7 @@ export class PeerService {
   readonly #streams = new Map<AnyStream, MemberId>();
   /** The streams that read the state. Each promise settles when its stream no longer reads. */
   readonly #stateStreams = new Map<AnyStream, Promise<void>>();
+  #backupCount = 0;
   /** The error with which requests are rejected after `stop`. */
   #stopReason: AshlarError | null = null;
 
@@ -147,9 +151,20 @@ export class PeerService {
   /** Sends a backup to a client. A client is no peer, so there is no sender to check. */
   async backup(stream: BackupStream, headFields: ServeBackupOptions["headFields"]): Promise<void> {
     if (this.#stopReason !== null) throw this.#stopReason;
+    if (this.#backupCount >= BACKUPS_MAX) {
+      throw new AshlarError(
+        "OVERLOADED",
+        `Cannot start a backup: expected fewer than ${BACKUPS_MAX} backups that are read from this master`,
+      );
+    }
     const machine = this.#options.machine();
     const served = serveBackup(stream, { ...this.#options, machine, headFields });
-    await this.#withStateStream(stream, this.#options.own.memberId, served);
+    this.#backupCount += 1;
+    try {
+      await this.#withStateStream(stream, this.#options.own.memberId, served);
+    } finally {
+      this.#backupCount -= 1;
+    }
   }
 
   /** Cancels the streams that read the state. Resolves when none of them reads any longer. */

@@ -139,6 +139,9 @@ async function withFile(
   }
 }
 
+/** Maximum number of states that snapshots read at the same time: half of the places of LMDB. */
+const READERS_MAX = 64;
+
 interface StoreOptions {
   readonly path: string;
   readonly mappedBytesMax: number;
@@ -153,6 +156,10 @@ class LmdbStore implements OrderedStore {
   #mappedBytesBefore = mappedFileBytes();
   #readCount = 0;
   readonly #snapshots = new Set<LmdbSnapshot>();
+  /** The read transactions of the open snapshots. Those without a commit between them share one. */
+  readonly #readers = new Set<SharedReader>();
+  /** The reader that was opened since the last commit. */
+  #currentReader: SharedReader | null = null;
   #state: "open" | "failed" | "closed" = "open";
   #committing = false;
 
@@ -202,6 +209,7 @@ class LmdbStore implements OrderedStore {
       this.#checkSpace(changes);
       const committed = await this.#writeBatch(changes);
       assert(committed, "a batch without conditions is committed or fails");
+      this.#currentReader = null;
     } catch (error) {
       const isFull = this.#availableBytes() < RESERVE_BYTES;
       const failure = await lmdbCommitError({ path: this.#path, isFull }, error);
@@ -214,9 +222,35 @@ class LmdbStore implements OrderedStore {
 
   snapshot(): StoreSnapshot {
     assert(this.#state !== "closed", "a closed store is not used");
-    const snapshot = new LmdbSnapshot(this.#database, () => this.#snapshots.delete(snapshot));
+    const reader = this.#reader();
+    reader.users += 1;
+    const snapshot = new LmdbSnapshot(this.#database, reader.transaction, () => {
+      this.#snapshots.delete(snapshot);
+      reader.users -= 1;
+      if (reader.users === 0) this.#closeReader(reader);
+    });
     this.#snapshots.add(snapshot);
     return snapshot;
+  }
+
+  #reader(): SharedReader {
+    if (this.#currentReader !== null) return this.#currentReader;
+    if (this.#readers.size >= READERS_MAX) {
+      throw new AshlarError(
+        "OVERLOADED",
+        `Cannot open a snapshot of the store ${this.#path}: expected at most ${READERS_MAX} states that are read at the same time`,
+      );
+    }
+    const reader = { transaction: this.#database.useReadTransaction(), users: 0 };
+    this.#readers.add(reader);
+    this.#currentReader = reader;
+    return reader;
+  }
+
+  #closeReader(reader: SharedReader): void {
+    this.#readers.delete(reader);
+    if (this.#currentReader === reader) this.#currentReader = null;
+    reader.transaction.done();
   }
 
   sizeBytes(): number {
@@ -291,15 +325,22 @@ class LmdbStore implements OrderedStore {
   }
 }
 
+/** A read transaction of LMDB, which takes one of its 126 places for readers. */
+interface SharedReader {
+  readonly transaction: Transaction;
+  /** Number of open snapshots that use it. */
+  users: number;
+}
+
 class LmdbSnapshot implements StoreSnapshot {
   readonly #database: Database;
   readonly #onRelease: () => void;
   #transaction: Transaction | null;
 
-  constructor(database: Database, onRelease: () => void) {
+  constructor(database: Database, transaction: Transaction, onRelease: () => void) {
     this.#database = database;
     this.#onRelease = onRelease;
-    this.#transaction = database.useReadTransaction();
+    this.#transaction = transaction;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -311,7 +352,7 @@ class LmdbSnapshot implements StoreSnapshot {
   }
 
   release(): void {
-    this.#transaction?.done();
+    if (this.#transaction === null) return;
     this.#transaction = null;
     this.#onRelease();
   }

@@ -48,6 +48,8 @@ export interface OrderedStore extends OrderedReader {
   /**
    * Returns a view of the current state that later commits do not change. The caller releases the
    * snapshot within seconds: until then the store cannot reuse the pages of this state.
+   *
+   * @throws {AshlarError} OVERLOADED if snapshots of too many states are open
    */
   snapshot(): StoreSnapshot;
   /** Returns the size of the store on disk. */

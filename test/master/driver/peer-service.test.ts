@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Envelope } from "../../../master/driver/peer-handshake.ts";
 import { PeerService, type PeerServiceOptions } from "../../../master/driver/peer-service.ts";
+import type { BackupStream } from "../../../master/driver/serve-backup.ts";
 import { encodeMessages } from "../../../master/raft/message-encoding.ts";
 import type { PeerMessage } from "../../../master/raft/messages.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { ClusterId, MemberId, Term } from "../../../shared/base/ids.ts";
 import type { Stream } from "../../../shared/wire/rpc.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 
 const CLUSTER = "d".repeat(32) as ClusterId;
@@ -43,5 +45,34 @@ describe("the message stream of a peer", () => {
     await assert.rejects(receiving, hasCode("WRONG_IDENTITY"));
     assert.equal(heldCount, 0);
     assert.deepEqual(delivered, []);
+  });
+});
+
+describe("the backups of a member", () => {
+  it("are limited, and do not keep places once they have ended", async () => {
+    const own = { clusterId: CLUSTER, memberId: OWN, incarnation: "1".repeat(32), address: "" };
+    const releases: (() => void)[] = [];
+    const machine = () => ({
+      openSnapshot: () => ({ index: 1, term: 1, stateHash: new Uint8Array(32), release: () => {} }),
+    });
+    const clock = new VirtualClock();
+    const options = { own, machine, clock, stallMs: 1_000 } as unknown as PeerServiceOptions;
+    const service = new PeerService(options);
+    // The receiver of a backup does not read: its first message waits until the test ends it.
+    const begin = (): Promise<void> => {
+      const send = (): Promise<never> =>
+        new Promise((_resolve, reject) => {
+          releases.push(() => reject(new AshlarError("CANCELLED", "The receiver has gone")));
+        });
+      const stream = { send, cancel: () => {}, end: () => {} } as unknown as BackupStream;
+      return service.backup(stream, { clusterId: CLUSTER, featureLevel: 1 });
+    };
+    const running = Array.from({ length: 16 }, begin);
+    await assert.rejects(begin(), hasCode("OVERLOADED"));
+    releases[0]?.();
+    await assert.rejects(running[0] as Promise<void>, hasCode("CANCELLED"));
+    const next = begin();
+    for (const release of releases) release();
+    for (const backup of [next, ...running]) await assert.rejects(backup, hasCode("CANCELLED"));
   });
 });

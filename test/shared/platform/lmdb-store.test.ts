@@ -5,8 +5,9 @@ import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
 import { mappedFileBytes } from "../../../shared/platform/procfs.ts";
-import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
+import type { OrderedStore, StoreSnapshot } from "../../../shared/ports/ordered-store.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 import { testStores } from "./store-contract.ts";
 
 describe("lmdb store (OrderedStore contract)", () => {
@@ -211,6 +212,31 @@ describe("mapped memory of a large lmdb store", () => {
       Array.from(store.range({ start: keyOf(0), end: Uint8Array.of(255) })).length,
       COUNT,
     );
+    await store.close();
+  });
+
+  it("shares a reader between snapshots of one state, and refuses snapshots of too many", async () => {
+    await using directory = await TempDirectory.make();
+    const store = await new LmdbStores(directory.path).open("s");
+    const same = Array.from({ length: 300 }, () => store.snapshot());
+    const others: StoreSnapshot[] = [];
+    for (let number = 1; number < 64; number += 1) {
+      await store.commit([{ key: keyOf(0), value: Uint8Array.of(number) }]);
+      others.push(store.snapshot());
+    }
+    await store.commit([{ key: keyOf(0), value: Uint8Array.of(64) }]);
+    assert.throws(() => store.snapshot(), hasCode("OVERLOADED"));
+    // Open snapshots stop neither reads nor commits.
+    await store.commit([{ key: keyOf(0), value: Uint8Array.of(65) }]);
+    assert.deepEqual(store.get(keyOf(0)), Uint8Array.of(65));
+    for (const snapshot of same) assert.equal(snapshot.get(keyOf(0)), undefined);
+    for (const [index, snapshot] of others.entries()) {
+      assert.deepEqual(snapshot.get(keyOf(0)), Uint8Array.of(index + 1));
+    }
+    for (const snapshot of same) snapshot.release();
+    const next = store.snapshot();
+    assert.deepEqual(next.get(keyOf(0)), Uint8Array.of(65));
+    for (const snapshot of [next, ...others]) snapshot.release();
     await store.close();
   });
 
