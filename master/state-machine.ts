@@ -24,6 +24,11 @@ export interface StateMachine {
    */
   readonly unflushedBytes: number;
   /**
+   * Cost of the last applied entry, in units of about a microsecond. Every member counts the same. The
+   * driver ends a turn after a number of units.
+   */
+  readonly entryUnits: number;
+  /**
    * Applies one committed entry. The result depends on the state and the entry only. Entries arrive
    * in order and without gaps. Empty entries (of a new leader) and membership changes only advance
    * the index.

@@ -5,11 +5,7 @@ import type { InodeId, LogIndex, StagingId } from "../../shared/base/ids.ts";
 import { joinPath, type PathInput, parsePath } from "../../shared/base/path.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import type { Attributes } from "../../shared/protocol/attributes.ts";
-import {
-  CONTENT_CHUNKS_MAX,
-  type Operation,
-  type Target,
-} from "../../shared/protocol/namespace-api.ts";
+import type { Operation, Target } from "../../shared/protocol/namespace-api.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 import type { CallOptions, RestoreOptions } from "../options.ts";
 import { indexAsOf } from "./as-of.ts";
@@ -17,9 +13,15 @@ import { checkEnd, refuseDots } from "./path-ends.ts";
 import { targetOf } from "./target.ts";
 import { walk } from "./walk.ts";
 
-/** Limits of one log entry: applying it takes some tens of milliseconds on every master. */
-const STEP_OPERATIONS_MAX = 5_000;
-const STEP_PATH_BYTES_MAX = 4 * 1024 * 1024;
+/*
+ * Limits of one transaction. The masters refuse one of more than 20,000 units of work (docs/client.md,
+ * "Limits"). A restored file has about 40 units, 4 for each name of its path, and 17 for each chunk.
+ */
+const STEP_UNITS_MAX = 15_000;
+const ITEM_UNITS = 40;
+const NAME_UNITS = 4;
+const CHUNK_UNITS = 17;
+const STEP_PATH_BYTES_MAX = 1024 * 1024;
 const STAGING_ID_BYTES = 16;
 
 /** Result of a restore. */
@@ -180,23 +182,31 @@ async function* stepsOf(
 ): AsyncGenerator<readonly RestoreItem[]> {
   let step: RestoreItem[] = [];
   let pathBytes = 0;
-  let chunkCount = 0;
+  let units = 0;
   for await (const item of pending) {
-    const isFull =
-      step.length === STEP_OPERATIONS_MAX ||
-      pathBytes > STEP_PATH_BYTES_MAX ||
-      chunkCount + item.chunkCount > CONTENT_CHUNKS_MAX;
-    if (isFull) {
+    const itemUnits = unitsOf(target, item);
+    const isFull = units + itemUnits > STEP_UNITS_MAX || pathBytes > STEP_PATH_BYTES_MAX;
+    if (isFull && step.length > 0) {
       yield step;
       step = [];
       pathBytes = 0;
-      chunkCount = 0;
+      units = 0;
     }
     step.push(item);
     pathBytes += target.length + item.below.length;
-    chunkCount += item.chunkCount;
+    units += itemUnits;
   }
   yield step;
+}
+
+const SLASH = 0x2f;
+
+/** Returns about how many units of work the masters need to restore an item. */
+function unitsOf(target: Uint8Array, { below, chunkCount }: RestoreItem): number {
+  let names = 0;
+  for (const byte of target) if (byte === SLASH) names += 1;
+  for (const byte of below) if (byte === SLASH) names += 1;
+  return ITEM_UNITS + NAME_UNITS * names + CHUNK_UNITS * chunkCount;
 }
 
 /** Returns the operation that restores `item` below `base`. */

@@ -144,6 +144,7 @@ class FilePut {
       staging.start();
       const sealed = await upload.run(first, frames);
       await staging.stop();
+      await staging.stageMany();
       const { sizeBytes } = upload;
       const { index, inode } = await this.#commitChunks(sizeBytes, sealed, staging);
       isPublished = true;

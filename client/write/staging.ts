@@ -10,8 +10,11 @@ const ID_BYTES = 16;
 /** Bounds of the check interval, which is a tenth of the lifetime of an intent. */
 const CHECK_INTERVAL_MS_MIN = 100;
 const CHECK_INTERVAL_MS_MAX = 10_000;
-/** Chunks of one transaction: about 2 MiB with the receipts of three replicas. */
-const CHUNKS_PER_CALL_MAX = 4_096;
+/**
+ * Chunks of one transaction. A new chunk with three replicas has about 48 units of work, and the masters
+ * refuse a transaction of more than 20,000 (docs/client.md, "Limits").
+ */
+const CHUNKS_PER_CALL_MAX = 256;
 
 /** Default of `sessionIdleMsMax`: afterwards the session of a silent client has expired. */
 const DISCARD_MS_MAX = 10 * 60_000;
@@ -69,6 +72,21 @@ export class Staging {
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#protecting;
+  }
+
+  /**
+   * Stages most chunks of a file of many chunks, after `stop`: the masters do less work in the commit for
+   * a chunk that they know.
+   *
+   * @throws {AshlarError} the errors of `stage`
+   */
+  async stageMany(): Promise<void> {
+    try {
+      while (this.#unstaged.length > CHUNKS_PER_CALL_MAX) await this.#stageNext();
+    } catch (error) {
+      // Masters of a low feature level have no such limit.
+      if (!isAshlarError(error, "VERSION_MISMATCH")) throw error;
+    }
   }
 
   /** Returns a chunk as the commit of the file must name it: a staged one needs no receipts. */

@@ -131,7 +131,7 @@ async function recordReports(deps: MasterDeps, heartbeat: api.HeartbeatRequest):
   const { serverId } = heartbeat;
   if (heartbeat.copied.length > 0) {
     const items = heartbeat.copied.map((copy) => ({ ...copy, serverId }));
-    await propose(deps, { kind: "add-replicas", items });
+    for (const some of batchesOf(items)) await propose(deps, { kind: "add-replicas", items: some });
     for (const { chunkId } of items) repair.recordCopyResult(serverId, chunkId);
   }
   for (const { chunkId, reason } of heartbeat.copyFailed) {
@@ -147,11 +147,22 @@ async function recordReports(deps: MasterDeps, heartbeat: api.HeartbeatRequest):
       const loss = { chunkId, serverId, reason };
       return comparesIntents && intentIndex !== undefined ? { ...loss, intentIndex } : loss;
     });
-    await propose(deps, { kind: "drop-replicas", items });
+    for (const some of batchesOf(items))
+      await propose(deps, { kind: "drop-replicas", items: some });
   }
   if (heartbeat.purged.length > 0) {
     const items = heartbeat.purged.map((purge) => ({ ...purge, serverId }));
-    await propose(deps, { kind: "finish-purges", items });
+    for (const some of batchesOf(items))
+      await propose(deps, { kind: "finish-purges", items: some });
+  }
+}
+
+/** Items of one entry: about half of the units of work that an entry may have. */
+const ITEMS_PER_ENTRY = 400;
+
+function* batchesOf<Item>(items: readonly Item[]): Generator<readonly Item[], void, void> {
+  for (let start = 0; start < items.length; start += ITEMS_PER_ENTRY) {
+    yield items.slice(start, start + ITEMS_PER_ENTRY);
   }
 }
 

@@ -10,7 +10,8 @@ import {
   WIRE_COMMAND_BYTES_MAX,
 } from "../namespace/command.ts";
 import { encodeCommand } from "../namespace/command-encoding.ts";
-import { checkLevel } from "../namespace/feature-levels.ts";
+import { COST_HINT, checkLeastCost } from "../namespace/cost.ts";
+import { checkLevel, FEATURE_LEVEL_COST } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 
 /** Dependencies of the handlers of a master. */
@@ -52,6 +53,9 @@ export async function propose(
       { hint: "Split the transaction into smaller ones" },
     );
   }
+  if (command.kind === "transact" && namespace().featureLevel >= FEATURE_LEVEL_COST) {
+    checkLeastCost(command, bytes.length);
+  }
   const { outcome } = await consensus.propose(bytes);
   return successOf(outcome as Outcome);
 }
@@ -60,6 +64,7 @@ function successOf(outcome: Outcome): Success {
   if (outcome.ok) return outcome;
   const { code, message, details, operationIndex } = outcome;
   throw new AshlarError(code, message, {
+    ...(details["limit"] === "entry-units" ? { hint: COST_HINT } : {}),
     details: operationIndex === null ? details : { ...details, operationIndex },
   });
 }

@@ -9,6 +9,11 @@ import type { StateMachine } from "../state-machine.ts";
 const SLICE_MS = 5;
 /** Number of entries applied between two reads of the clock. */
 const ENTRIES_PER_CLOCK_READ = 32;
+/**
+ * Units of the entries after which a turn ends: see `StateMachine.entryUnits`. An entry may cost 20,000,
+ * so a turn ends after at most one such entry.
+ */
+const UNITS_PER_TURN = 5_000;
 const NO_DATA = new Uint8Array(0);
 
 export interface ApplierOptions {
@@ -124,11 +129,15 @@ export class Applier {
     }
   }
 
-  /** Applies queued entries until the queue is empty, the time slice ends or a flush is needed. */
+  /**
+   * Applies queued entries until the queue is empty, the turn has enough units, the time slice ends or a
+   * flush is needed.
+   */
   #pump(): void {
     this.#resuming = null;
     const { clock, machine, unflushedBytesMax } = this.#options;
     const sliceEndMs = clock.monotonicMs() + SLICE_MS;
+    let units = 0;
     for (let count = 1; this.#queue.length > 0; count += 1) {
       if (this.#isFrozen || this.#isStopped) return;
       if (machine().unflushedBytes > unflushedBytesMax) {
@@ -136,7 +145,9 @@ export class Applier {
         return;
       }
       if (!this.#applyNext()) return;
-      if (count % ENTRIES_PER_CLOCK_READ === 0 && clock.monotonicMs() > sliceEndMs) {
+      units += machine().entryUnits;
+      const isLate = count % ENTRIES_PER_CLOCK_READ === 0 && clock.monotonicMs() > sliceEndMs;
+      if (isLate || units >= UNITS_PER_TURN) {
         this.#resuming = clock.yieldTurn().then(() => this.#pump());
         break;
       }

@@ -19,6 +19,7 @@ export interface ServicesState extends RepairState {
     readonly after: SessionId | null;
     readonly limit: number;
   }): readonly { readonly sessionId: SessionId }[];
+  hasSession(sessionId: SessionId): boolean;
   intentFloor(): LogIndex;
   reclaimPending(nowMs: number, versionsMax: number): boolean;
 }
@@ -172,7 +173,8 @@ export class LeaderServices implements AsyncDisposable {
       const sessionIds = sessions.expired(monotonicMs, SESSIONS_PER_ENTRY);
       if (sessionIds.length === 0) return;
       await propose({ kind: "expire-sessions", nowMs: nowMs(), sessionIds });
-      sessions.forget(sessionIds);
+      // The entry may have left some, because of its cost.
+      sessions.forget(sessionIds.filter((sessionId) => !state().hasSession(sessionId)));
     }
   }
 }

@@ -22,6 +22,7 @@ import { refusedOutcome, transact } from "./transaction.ts";
  */
 export function applyCommand(change: Change, command: Command): Outcome {
   const outcome = applyOrRefuse(change, command);
+  change.endCostLimit();
   if ("nowMs" in command && command.kind !== "reclaim" && change.clusterFacts !== undefined) {
     recordTime(change);
   }
@@ -91,12 +92,15 @@ function applySessionless(change: Change, command: SessionlessCommand): void {
       registerServer(change, command);
       break;
     case "add-replicas":
+      change.limitCost();
       addReplicas(change, command);
       break;
     case "drop-replicas":
+      change.limitCost();
       dropReplicas(change, command);
       break;
     case "finish-purges":
+      change.limitCost();
       finishPurges(change, command);
       break;
     case "raise-intent-floor":

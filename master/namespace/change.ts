@@ -1,6 +1,8 @@
 import { assert } from "../../shared/base/assert.ts";
 import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
+import { CostMeter, ENTRY_UNITS_MAX } from "./cost.ts";
+import { FEATURE_LEVEL_COST } from "./feature-levels.ts";
 import type { FeedRecord } from "./feed-records.ts";
 import { FEED, feedKey, storedBytes } from "./feed-table.ts";
 import {
@@ -16,6 +18,7 @@ import {
   TABLE_BYTE,
   u64,
 } from "./keys.ts";
+import { MeteredOverlay } from "./metered-overlay.ts";
 import type { Overlay } from "./overlay.ts";
 import type {
   DirectoryRecord,
@@ -69,7 +72,9 @@ export class Change extends State {
   /** `contentRoot` of an empty file of the default chunk size. Most files start empty. */
   readonly emptyRoot: Uint8Array;
   /** Private, so that no caller can write a versioned record without its history. */
-  readonly #overlay: Overlay;
+  readonly #overlay: MeteredOverlay;
+  readonly #layers: Overlay;
+  readonly #meter: CostMeter;
   /** The totals after the changes of this entry. Null if unchanged. Written once, by `finish`. */
   #totals: Mutable<TotalsRecord> | null = null;
   #restoredChunks = 0;
@@ -83,13 +88,42 @@ export class Change extends State {
     readonly index: LogIndex;
     readonly nowMs: number;
   }) {
-    super(options.overlay);
-    this.#overlay = options.overlay;
+    const meter = new CostMeter();
+    const overlay = new MeteredOverlay(options.overlay, meter);
+    super(overlay);
+    this.#meter = meter;
+    this.#overlay = overlay;
+    this.#layers = options.overlay;
     this.hasher = options.hasher;
     this.emptyRoot = options.emptyRoot;
     this.index = options.index;
     this.nowMs = options.nowMs;
-    this.#overlay.begin();
+    this.#layers.begin();
+  }
+
+  /** The cost of the entry so far: see cost.ts. */
+  get units(): number {
+    return this.#meter.units;
+  }
+
+  /** Whether the cluster's feature level bounds the cost of an entry. */
+  get isCostBounded(): boolean {
+    return this.featureLevel >= FEATURE_LEVEL_COST;
+  }
+
+  /** Counts the bytes of the command. */
+  countCommand(bytes: number): void {
+    this.#meter.countCommand(bytes);
+  }
+
+  /** Refuses the command with TOO_LARGE when it costs more than one entry may. */
+  limitCost(): void {
+    if (this.isCostBounded) this.#meter.limit(ENTRY_UNITS_MAX);
+  }
+
+  /** Ends the limit of the cost: the rest of the entry is small and must not be refused. */
+  endCostLimit(): void {
+    this.#meter.removeLimit();
   }
 
   /**
@@ -106,14 +140,15 @@ export class Change extends State {
   finish(): void {
     if (this.#events.length > 0) this.#writeEvents();
     if (this.#totals !== null) this.#overlay.set(TOTALS, META_KEY.totals, this.#totals);
-    this.#overlay.end();
+    this.#layers.end();
   }
 
-  /** Undoes every change of this entry. More changes may follow. */
+  /** Undoes every change of this entry, and ends the limit of its cost. More changes may follow. */
   rollback(): void {
+    this.endCostLimit();
     this.#totals = null;
     this.#events = [];
-    this.#overlay.rollback();
+    this.#layers.rollback();
   }
 
   /** The totals, with the changes of this entry. */
@@ -129,6 +164,7 @@ export class Change extends State {
 
   /** Adds an event to the change feed. Events must be added in the order of the changes. */
   addEvent(event: FeedRecord): void {
+    this.#meter.countWrite();
     this.#events.push(event);
   }
 
@@ -137,7 +173,7 @@ export class Change extends State {
     let { feedBytes } = this.totals;
     for (let sequence = 0; sequence < this.#events.length; sequence += 1) {
       const event = this.#events[sequence] as FeedRecord;
-      this.#overlay.insert(FEED, feedKey({ index, sequence }), event);
+      this.#layers.insert(FEED, feedKey({ index, sequence }), event);
       feedBytes += storedBytes(event);
     }
     this.updateTotals({ feedBytes });

@@ -50,14 +50,14 @@ function oldestValidIntent(change: Change, id: ChunkId): number {
  * Checks one chunk of a commit. Changes nothing.
  *
  * @param expect.copiesMin sealed copies that a new chunk needs
- * @param expect.isKnown whether the state, or an earlier chunk of the same commit, has the chunk
+ * @param expect.isUploaded whether an earlier chunk of the same commit has the same id and copies
  * @returns false for a reference to an unknown chunk: the client must upload the chunk
  * @throws {Refusal} INTENT_EXPIRED, TOO_FEW_CHUNKSERVERS, INVALID_ARGUMENT
  */
 export function checkChunk(
   change: Change,
   chunk: VerifiedChunk,
-  expect: { readonly copiesMin: number; readonly isKnown: boolean },
+  expect: { readonly copiesMin: number; readonly isUploaded: boolean },
 ): boolean {
   const known = change.chunk(chunk.id);
   if (known !== undefined && known.lengthBytes !== chunk.lengthBytes) {
@@ -66,10 +66,12 @@ export function checkChunk(
       `Cannot commit chunk ${chunk.id}: expected ${known.lengthBytes} bytes: current value is ${chunk.lengthBytes}`,
     );
   }
-  if (chunk.replicas.length === 0) return expect.isKnown;
+  // A file may refer to a chunk without an upload if the chunk has at least one copy.
+  const isKnown = expect.isUploaded || (known !== undefined && known.replicas.length > 0);
+  if (chunk.replicas.length === 0) return isKnown;
   checkIntent(change, chunk);
   const copies = new Set(chunk.replicas).size;
-  if (!expect.isKnown && copies < expect.copiesMin) {
+  if (!isKnown && copies < expect.copiesMin) {
     throw new Refusal(
       "TOO_FEW_CHUNKSERVERS",
       `Cannot commit chunk ${chunk.id}: expected at least ${expect.copiesMin} copies: current value is ${copies}`,
@@ -79,20 +81,20 @@ export function checkChunk(
   return true;
 }
 
-/**
- * Returns whether a file may refer to the chunk without an upload: the chunk needs at least one
- * copy.
- */
-export function isReferable(change: Change, id: ChunkId): boolean {
-  return (change.chunk(id)?.replicas.length ?? 0) > 0;
-}
-
 /** Adds the reference of one position to a chunk that `checkChunk` has passed. */
 export function addReference(change: Change, chunk: VerifiedChunk, copiesWanted: number): void {
+  addReferenceTo(change, change.chunk(chunk.id), { chunk, copiesWanted });
+}
+
+/** @param before the record of the chunk */
+function addReferenceTo(
+  change: Change,
+  before: ChunkRecord | undefined,
+  { chunk, copiesWanted }: { readonly chunk: VerifiedChunk; readonly copiesWanted: number },
+): void {
   const { id, lengthBytes, intentIndex } = chunk;
-  const before = change.chunk(id);
   const base = before ?? { lengthBytes, referenceCount: 0, copiesWanted, replicas: [] };
-  putChunk(change, id, {
+  putChunk(change, id, before, {
     lengthBytes,
     referenceCount: base.referenceCount + 1,
     copiesWanted: Math.max(base.copiesWanted, copiesWanted),
@@ -104,14 +106,16 @@ export function addReference(change: Change, chunk: VerifiedChunk, copiesWanted:
 
 /** Adds the reference of one position to a known chunk. */
 export function addKnownReference(change: Change, id: ChunkId, copiesWanted: number): void {
-  const { lengthBytes } = present(change.chunk(id), "the state has the chunk of every position");
-  addReference(change, { id, lengthBytes, intentIndex: 0 as LogIndex, replicas: [] }, copiesWanted);
+  const known = present(change.chunk(id), "the state has the chunk of every position");
+  const { lengthBytes } = known;
+  const chunk = { id, lengthBytes, intentIndex: 0 as LogIndex, replicas: [] };
+  addReferenceTo(change, known, { chunk, copiesWanted });
 }
 
 /** Raises the number of copies that a known chunk should have. Never lowers the number. */
 export function raiseCopiesWanted(change: Change, id: ChunkId, copiesWanted: number): void {
   const chunk = present(change.chunk(id), "the state has the chunk of every position");
-  if (chunk.copiesWanted < copiesWanted) putChunk(change, id, { ...chunk, copiesWanted });
+  if (chunk.copiesWanted < copiesWanted) putChunk(change, id, chunk, { ...chunk, copiesWanted });
 }
 
 /**
@@ -122,10 +126,10 @@ export function dropReference(change: Change, id: ChunkId): void {
   const chunk = present(change.chunk(id), "the state has the chunk of every position");
   assert(chunk.referenceCount > 0, "a known chunk has a reference");
   if (chunk.referenceCount > 1) {
-    putChunk(change, id, { ...chunk, referenceCount: chunk.referenceCount - 1 });
+    putChunk(change, id, chunk, { ...chunk, referenceCount: chunk.referenceCount - 1 });
     return;
   }
-  putChunk(change, id, { ...chunk, replicas: [], referenceCount: 0 });
+  putChunk(change, id, chunk, { ...chunk, replicas: [], referenceCount: 0 });
   change.deleteUnversioned(CHUNKS, chunkKey(id));
   change.deleteUnversioned(UNDER_REPLICATED, underReplicatedKey(id));
   const { chunkCount } = change.totals;
@@ -177,7 +181,7 @@ export function addReplicas(change: Change, { items }: AddReplicas): void {
     // the server reports it again under a newer intent.
     if (chunk === undefined || intentIndex < oldestValidIntent(change, chunkId)) continue;
     const replicas = withReplicas(chunk.replicas, [serverId], intentIndex);
-    putChunk(change, chunkId, { ...chunk, replicas });
+    putChunk(change, chunkId, chunk, { ...chunk, replicas });
     cancelPurge(change, { id: chunkId, serverId, intentIndex });
   }
 }
@@ -190,7 +194,8 @@ export function dropReplicas(change: Change, { items }: DropReplicas): void {
     const isLost = (replica: ReplicaRecord): boolean =>
       replica.serverId === serverId && replica.intentIndex <= intentIndex;
     const replicas = chunk.replicas.filter((replica) => !isLost(replica));
-    if (replicas.length < chunk.replicas.length) putChunk(change, chunkId, { ...chunk, replicas });
+    if (replicas.length < chunk.replicas.length)
+      putChunk(change, chunkId, chunk, { ...chunk, replicas });
   }
 }
 
@@ -230,8 +235,12 @@ function withReplicas(
  * Invariant: the replica table has one row for each replica of each chunk, and the under-replicated
  * table has one row for each chunk with fewer replicas than `copiesWanted`.
  */
-function putChunk(change: Change, id: ChunkId, chunk: ChunkRecord): void {
-  const before = change.chunk(id);
+function putChunk(
+  change: Change,
+  id: ChunkId,
+  before: ChunkRecord | undefined,
+  chunk: ChunkRecord,
+): void {
   change.putUnversioned(CHUNKS, chunkKey(id), chunk);
   if (before?.replicas !== chunk.replicas)
     updateReplicaRows(change, id, { before: before?.replicas ?? [], after: chunk.replicas });

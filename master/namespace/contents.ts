@@ -10,13 +10,7 @@ import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chun
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import { CONTENT_CHUNKS_MAX, INLINE_BYTES_MAX } from "../../shared/protocol/namespace-api.ts";
 import { type Change, RECLAIM_KIND } from "./change.ts";
-import {
-  addKnownReference,
-  addReference,
-  checkChunk,
-  isReferable,
-  raiseCopiesWanted,
-} from "./chunks.ts";
+import { addKnownReference, addReference, checkChunk, raiseCopiesWanted } from "./chunks.ts";
 import type { VerifiedChunk, VerifiedContent } from "./command.ts";
 import { type ContentId, contentKey, positionPrefix, prefixEnd, u64 } from "./keys.ts";
 import type { FileContent, FileInode, PositionRecord } from "./records.ts";
@@ -152,8 +146,8 @@ export function checkChunks(
   const uploaded = new Set<ChunkId>();
   const missing: number[] = [];
   for (const { position, chunk } of chunks) {
-    const isKnown = uploaded.has(chunk.id) || isReferable(change, chunk.id);
-    const isPresent = checkChunk(change, chunk, { copiesMin, isKnown });
+    const isUploaded = uploaded.has(chunk.id);
+    const isPresent = checkChunk(change, chunk, { copiesMin, isUploaded });
     if (isPresent && chunk.replicas.length > 0) uploaded.add(chunk.id);
     if (!isPresent) missing.push(position);
   }

@@ -1,3 +1,4 @@
+import { DEPTH_MAX } from "../../shared/base/path.ts";
 import type { OperationOf, Target } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
 import { attachNew, detach, newInode } from "./entries.ts";
@@ -20,6 +21,7 @@ export function makeDirectory(
   if (operation.parents) return makeDirectories(change, operation);
   const resolved = resolve(change, operation.target);
   if (resolved.inode !== undefined) throw nameTakenRefusal(change, resolved.target);
+  checkDepth(change, resolved.depth);
   return addDirectory(change, resolved.parent as DirectoryInode, resolved.name, operation);
 }
 
@@ -27,7 +29,9 @@ export function makeDirectory(
 function makeDirectories(change: Change, operation: OperationOf<"make-directory">): DirectoryInode {
   const { target } = operation;
   const names = targetNames(target);
-  let inode: InodeRecord = find(change, startTarget(target));
+  const start = resolve(change, startTarget(target));
+  checkDepth(change, start.depth + names.length);
+  let inode = start.inode as InodeRecord;
   for (const [depth, name] of names.entries()) {
     const directory = asDirectory(change, inode, { target, depth });
     const entry = change.entry(directory.id, name);
@@ -38,6 +42,16 @@ function makeDirectories(change: Change, operation: OperationOf<"make-directory"
   }
   if (inode.kind === "directory") return inode;
   throw nameTakenRefusal(change, target);
+}
+
+/** Checks the depth of a new name, from feature level 7 on. @throws {Refusal} NAME_TOO_LONG */
+export function checkDepth(change: Change, depth: number): void {
+  if (depth <= DEPTH_MAX || !change.isCostBounded) return;
+  throw new Refusal(
+    "NAME_TOO_LONG",
+    `Cannot make a name at depth ${depth}: expected at most ${DEPTH_MAX} names from the root`,
+    { limit: "depth", max: DEPTH_MAX, depth },
+  );
 }
 
 const ROOT_PATH = Uint8Array.of(0x2f);

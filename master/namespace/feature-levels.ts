@@ -14,8 +14,9 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *     4  changes of the retention of the history
  *     5  reports of lost copies with their intent
  *     6  unfinished trees: the operation `stage-directory`
+ *     7  bounds of the cost of an entry and of the depth of a new name
  */
-export const FEATURE_LEVEL_MAX = 6;
+export const FEATURE_LEVEL_MAX = 7;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
@@ -26,6 +27,8 @@ const FEATURE_LEVEL_RETENTION = 4;
 export const FEATURE_LEVEL_LOST_INTENT = 5;
 /** The first level whose members support unfinished trees. */
 const FEATURE_LEVEL_TREES = 6;
+/** The first level at which an entry that costs too much is refused. */
+export const FEATURE_LEVEL_COST = 7;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 

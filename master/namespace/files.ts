@@ -13,7 +13,12 @@ import {
   releaseContent,
   shareContent,
 } from "./contents.ts";
-import { addDirectory, directoryTargetRefusal, nameTakenRefusal } from "./directories.ts";
+import {
+  addDirectory,
+  checkDepth,
+  directoryTargetRefusal,
+  nameTakenRefusal,
+} from "./directories.ts";
 import { attachNew, newInode } from "./entries.ts";
 import { attributesEvent, contentEvent, storageClassEvent } from "./feed-records.ts";
 import { readViewAt } from "./queries.ts";
@@ -124,6 +129,7 @@ function addFile(
   attributes: NewFileFields,
   fields: ContentFields,
 ): FileInode {
+  checkDepth(change, resolved.depth);
   const { mode, uid, gid, mtimeMs, atimeMs, storageClass } = attributes;
   const parent = (resolved.parent as DirectoryInode).id;
   const owner = { mode, uid, gid, storageClass: storageClass.name };
@@ -203,6 +209,7 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
   const resolved = resolve(change, to);
   if (source.kind === "directory") {
     if (resolved.inode !== undefined) throw nameTakenRefusal(change, resolved.target);
+    checkDepth(change, resolved.depth);
     return addDirectory(change, resolved.parent as DirectoryInode, resolved.name, source);
   }
   const file = fileToReplace(change, resolved, { replace });

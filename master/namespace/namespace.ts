@@ -94,6 +94,7 @@ export class Namespace implements StateMachine {
   /** The position of the state after each frozen layer of the overlay, oldest first. */
   readonly #frozen: AppliedPosition[] = [];
   #isFlushing = false;
+  #entryUnits = 0;
 
   private constructor(options: NamespaceOptions, durable: DurableState) {
     const { store, hasher, cacheBytesMax = CACHE_BYTES_MAX, onDamage = () => {} } = options;
@@ -132,6 +133,10 @@ export class Namespace implements StateMachine {
     return this.#overlay.sizeBytes;
   }
 
+  get entryUnits(): number {
+    return this.#entryUnits;
+  }
+
   /** Number of keys that `apply` has changed since the last flush began. Only tests use it. */
   get changedCount(): number {
     return this.#overlay.changedCount;
@@ -145,12 +150,13 @@ export class Namespace implements StateMachine {
   apply(entry: AppliedEntry): Outcome | null {
     const { index, term, data } = entry;
     assert(index === this.#applied.index + 1, "entries are applied in order without gaps");
+    this.#entryUnits = 0;
     const command = data.length === 0 ? null : decodeCommand(data);
     const isCheckpoint = command?.kind === "checkpoint";
     if (isCheckpoint && command.verdict !== null) {
       this.#checkpoints.compareWithMajority(command.verdict, this.#durable.index);
     }
-    const outcome = command === null ? null : this.#applyCommand(index, command);
+    const outcome = command === null ? null : this.#applyCommand(index, command, data.length);
     const membership = entry.membership ?? this.#applied.membership;
     this.#applied = { index, term, membership, isCheckpoint };
     // Every member writes the changes up to a checkpoint in one commit that ends here, so that all
@@ -164,13 +170,15 @@ export class Namespace implements StateMachine {
     this.#frozen.push(this.#applied);
   }
 
-  #applyCommand(index: LogIndex, command: Command): Outcome {
+  #applyCommand(index: LogIndex, command: Command, commandBytes: number): Outcome {
     const { clockMs } = this.#state.totals;
     const nowMs = "nowMs" in command ? Math.max(clockMs, command.nowMs) : clockMs;
     const { overlay, hasher, emptyRoot } = this.#changeDeps;
     const change = new Change({ overlay, hasher, emptyRoot, index, nowMs });
+    change.countCommand(commandBytes);
     const outcome = applyCommand(change, command);
     change.finish();
+    this.#entryUnits = change.units;
     return outcome;
   }
 

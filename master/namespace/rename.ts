@@ -1,6 +1,7 @@
 import type { OperationOf } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
 import {
+  checkDepth,
   checkEmpty,
   directoryTargetRefusal,
   nameTakenRefusal,
@@ -18,7 +19,7 @@ type Rename = OperationOf<"rename">;
  * checks fail.
  *
  * @throws {Refusal} ALREADY_EXISTS, NOT_FOUND, NOT_A_DIRECTORY, IS_A_DIRECTORY, NOT_EMPTY,
- *   INVALID_ARGUMENT
+ *   INVALID_ARGUMENT, NAME_TOO_LONG
  */
 export function rename(change: Change, operation: Rename): InodeRecord {
   const inode = find(change, operation.from);
@@ -27,6 +28,7 @@ export function rename(change: Change, operation: Rename): InodeRecord {
   if (operation.noReplace && to.inode !== undefined) throw nameTakenRefusal(change, operation.to);
   if (to.inode?.id === inode.id) return inode;
   checkOutside(change, inode, to, operation);
+  checkDepth(change, to.depth);
   if (to.inode !== undefined) replace(change, inode, to.inode, operation);
   const parent = to.parent as DirectoryInode;
   moveEntry(change, inode, { parent: parent.id, name: to.name });

@@ -2,6 +2,7 @@ import type { SessionId } from "../../shared/base/ids.ts";
 import type { Attempt } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
 import type { CloseSession, ExpireSessions, KeepSession, OpenSession, Outcome } from "./command.ts";
+import { ENTRY_UNITS_MAX } from "./cost.ts";
 import { outcomeKey, outcomePrefix, prefixEnd, sessionKey } from "./keys.ts";
 import type { SessionRecord } from "./records.ts";
 import { Refusal } from "./refusal.ts";
@@ -13,6 +14,8 @@ import { OUTCOMES, SESSIONS } from "./tables.ts";
  * client.
  */
 export const OUTCOMES_MAX = 1024;
+/** Units of an expiry after which no further session is closed. One with all outcomes has 10,300. */
+const EXPIRY_UNITS_MAX = ENTRY_UNITS_MAX / 2;
 
 /** Opens a session. The session id is the index of the log entry that opens it. */
 export function openSession(change: Change, { clientName }: OpenSession): void {
@@ -40,9 +43,15 @@ export function closeSession(change: Change, { sessionId }: CloseSession): void 
   removeSession(change, sessionId);
 }
 
-/** Closes several sessions. Skips unknown sessions. */
+/**
+ * Closes several sessions. Skips unknown sessions, and those that the cost of one entry does not allow:
+ * the leader proposes them again.
+ */
 export function expireSessions(change: Change, { sessionIds }: ExpireSessions): void {
-  for (const sessionId of sessionIds) removeSession(change, sessionId);
+  for (const sessionId of sessionIds) {
+    if (change.isCostBounded && change.units > EXPIRY_UNITS_MAX) return;
+    removeSession(change, sessionId);
+  }
 }
 
 function removeSession(change: Change, id: SessionId): void {

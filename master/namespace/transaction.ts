@@ -6,6 +6,7 @@ import { inodeVersion } from "./attributes.ts";
 import type { Change } from "./change.ts";
 import type { NamespaceOperation, Outcome, Refused, Transact } from "./command.ts";
 import { commitChunks } from "./commit-chunks.ts";
+import { CostRefusal } from "./cost.ts";
 import { makeDirectory, removeDirectory, removeTree, unlink } from "./directories.ts";
 import { copy, create, put, restore, setAttributes, setStorageClass } from "./files.ts";
 import type { InodeRecord } from "./records.ts";
@@ -21,6 +22,7 @@ import { resolve, showTarget } from "./tree.ts";
 export function transact(change: Change, command: Transact): Outcome {
   let operationIndex: number | null = null;
   try {
+    change.limitCost();
     const { preconditions, operations } = command;
     for (let index = 0; index < preconditions.length; index += 1) {
       checkPrecondition(change, preconditions[index] as Precondition, index);
@@ -30,6 +32,7 @@ export function transact(change: Change, command: Transact): Outcome {
       const operation = operations[operationIndex] as NamespaceOperation;
       results.push({ inode: applyOperation(change, command, operation)?.id ?? null });
     }
+    change.endCostLimit();
     return { ok: true, index: change.index, results };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -49,7 +52,8 @@ function withTargetDetails(
   refusal: Refusal,
   operation: NamespaceOperation,
 ): Refusal {
-  // They have no target.
+  // The details of this one would cost more. The others have no target.
+  if (refusal instanceof CostRefusal) return refusal;
   if (operation.kind === "unstage" || operation.kind === "stage-directory") return refusal;
   const { code, message, details } = refusal;
   const target = "target" in operation ? operation.target : operation.to;

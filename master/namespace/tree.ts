@@ -16,6 +16,8 @@ export interface ResolvedTarget {
   readonly name: ByteText;
   /** Undefined if the name is free. */
   readonly inode: InodeRecord | undefined;
+  /** Number of names from the root, or from the top of an unfinished tree, down to this one. */
+  readonly depth: number;
 }
 
 /** The arguments of a path lookup. */
@@ -65,21 +67,29 @@ export function targetNames(target: Target): readonly ByteText[] {
 export function resolve(view: TreeView, target: Target): ResolvedTarget {
   const names = targetNames(target);
   const walk: PathWalk = { view, target, names };
-  const start = startOf(walk);
+  const { inode: start, depth: startDepth } = startOf(walk);
+  const depth = startDepth + names.length;
   if (names.length === 0) {
     // The top of an unfinished tree has no parent either: that one has no inode.
     const parent = start.parent === null ? undefined : view.inode(start.parent);
-    return { target, parent: (parent as DirectoryInode) ?? null, name: start.name, inode: start };
+    return {
+      target,
+      parent: (parent as DirectoryInode) ?? null,
+      name: start.name,
+      inode: start,
+      depth,
+    };
   }
   let inode = start;
   const last = names.length - 1;
-  for (let depth = 0; depth < last; depth += 1) {
-    const child = childOf(walk, inode, depth);
-    if (child === undefined) throw notFoundRefusal(walk, depth + 1);
+  for (let at = 0; at < last; at += 1) {
+    const child = childOf(walk, inode, at);
+    if (child === undefined) throw notFoundRefusal(walk, at + 1);
     inode = child;
   }
   const found = childOf(walk, inode, last);
-  return { target, parent: inode as DirectoryInode, name: names[last] as ByteText, inode: found };
+  const name = names[last] as ByteText;
+  return { target, parent: inode as DirectoryInode, name, inode: found, depth };
 }
 
 /** Returns the inode of a target. @throws {Refusal} NOT_FOUND, NOT_A_DIRECTORY */
@@ -90,10 +100,11 @@ export function find(view: TreeView, target: Target): InodeRecord {
   throw notFoundRefusal({ view, target, names }, names.length);
 }
 
-function startOf(walk: PathWalk): InodeRecord {
+function startOf(walk: PathWalk): { readonly inode: InodeRecord; readonly depth: number } {
   const id = walk.target.inode ?? ROOT_INODE;
   const inode = walk.view.inode(id);
-  if (inode !== undefined && isAttached(walk.view, inode)) return inode;
+  const depth = inode === undefined ? null : depthOf(walk.view, inode);
+  if (inode !== undefined && depth !== null) return { inode, depth };
   throw pathRefusal("NOT_FOUND", id === ROOT_INODE ? "/" : `inode ${id}`);
 }
 
@@ -115,16 +126,17 @@ function notDirectoryRefusal({ view, target }: PathWalk, depth: number): Refusal
 }
 
 /**
- * Returns whether the inode is in the tree, or in an unfinished one. The inodes below a removed
- * directory keep their records until `reclaim` deletes them, but a target must not reach them by
- * their ids.
+ * Returns the depth of an inode in the tree, or in an unfinished one. Null for an inode below a removed
+ * directory: it keeps its record until `reclaim` deletes it, but a target must not reach it by its id.
  */
-function isAttached(view: TreeView, inode: InodeRecord): boolean {
+function depthOf(view: TreeView, inode: InodeRecord): number | null {
+  let depth = 0;
   let at: InodeRecord | undefined = inode;
   while (at !== undefined && at.id !== ROOT_INODE && at.parent !== STAGED_ROOT) {
     at = at.parent === null ? undefined : view.inode(at.parent);
+    depth += 1;
   }
-  return at !== undefined;
+  return at === undefined ? null : depth;
 }
 
 /** Yields the inodes from `directory` up to the root. `directory` must be in the tree. */

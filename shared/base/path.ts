@@ -28,6 +28,11 @@ export type PathInput = string | Uint8Array;
 export const NAME_BYTES_MAX = 255;
 /** PATH_MAX of Linux is 4096 per system call. A tree may be deeper, so this bound is higher. */
 export const PATH_BYTES_MAX = 64 * 1024;
+/**
+ * Most names from the root down to a new name, as MAX_PATH_DEPTH of HDFS. A rename of a directory checks
+ * the directory itself, not what is below it, so a tree can become deeper.
+ */
+export const DEPTH_MAX = 1_000;
 
 const SLASH = 0x2f;
 const DOT = 0x2e;

@@ -22,6 +22,7 @@ export class ToyMachine implements StateMachine {
   #durable: { readonly index: LogIndex; readonly term: Term };
   unflushedBytes = 0;
   flushCount = 0;
+  entryUnits = 1;
 
   constructor(store: OrderedStore) {
     this.#store = store;

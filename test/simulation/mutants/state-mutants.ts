@@ -3,6 +3,32 @@ import { inCluster, inNamespace, inTest, type Mutant } from "./mutant.ts";
 /** Bugs of the replicated state and of the chunk store. */
 export const STATE_MUTANTS: readonly Mutant[] = [
   {
+    name: "uncounted-rows",
+    bug: "The rows of a range do not count as work, so a commit may read any number of chunks",
+    breaks: "docs/decisions/0014: the work of one entry is bounded",
+    edits: [
+      {
+        file: "master/namespace/metered-overlay.ts",
+        find: "      this.#meter.countRangeRow();\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/cost.test.ts"),
+  },
+  {
+    name: "applier-ignores-cost",
+    bug: "The applier does not end a turn after expensive entries",
+    breaks: "docs/decisions/0014: a turn applies a bounded amount of work",
+    edits: [
+      {
+        file: "master/driver/applier.ts",
+        find: "isLate || units >= UNITS_PER_TURN",
+        replace: "isLate",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/applier.test.ts"),
+  },
+  {
     name: "apply-repeated-mutation",
     bug: "The last mutation of a session is applied again when the client repeats it",
     breaks: "G4, Raft thesis §6.3",

@@ -1,0 +1,375 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { NamespaceOperation, Outcome } from "../../../master/namespace/command.ts";
+import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
+import { checkLeastCost, ENTRY_UNITS_MAX } from "../../../master/namespace/cost.ts";
+import { FEATURE_LEVEL_COST } from "../../../master/namespace/feature-levels.ts";
+import { OUTCOMES_MAX } from "../../../master/namespace/sessions.ts";
+import type { SessionId } from "../../../shared/base/ids.ts";
+import { DEPTH_MAX } from "../../../shared/base/path.ts";
+import {
+  assertOk,
+  at,
+  chunksContent,
+  codeOf,
+  dump,
+  inline,
+  MIB,
+  OWNER,
+  sealed,
+  serverId,
+  stagingId,
+  TestStateMachine,
+} from "./harness.ts";
+
+/** Most units of the record of an outcome: a session may drop all its old outcomes at once. */
+const OUTCOME_UNITS_MAX = 2_200;
+
+async function boundedMachine(): Promise<TestStateMachine> {
+  const machine = await TestStateMachine.make();
+  boundCost(machine);
+  machine.run(makeDirectory("/d"));
+  return machine;
+}
+
+function boundCost(machine: TestStateMachine): void {
+  assertOk(machine.apply({ kind: "raise-feature-level", level: FEATURE_LEVEL_COST }));
+}
+
+function makeDirectory(path: string, parents = false): NamespaceOperation {
+  return { kind: "make-directory", target: at(path), parents, ...OWNER };
+}
+
+const create = (path: string): NamespaceOperation => ({
+  kind: "create",
+  target: at(path),
+  ...OWNER,
+});
+const creates = (count: number, prefix: string): NamespaceOperation[] =>
+  Array.from({ length: count }, (_, number) => create(`${prefix}${number}`));
+
+const chunksNamed = (count: number, prefix: string) =>
+  Array.from({ length: count }, (_, number) => sealed(`${prefix}${number}`));
+
+const put = (path: string, chunks: readonly ReturnType<typeof sealed>[]): NamespaceOperation => ({
+  kind: "put",
+  target: at(path),
+  content: chunksContent(...chunks),
+  replace: true,
+  ...OWNER,
+});
+
+/** Makes a file in `/d` with many positions of one chunk, in several steps. */
+function makeLargeFile(machine: TestStateMachine, chunkCount: number): void {
+  const [chunk] = chunksNamed(1, "one");
+  assert.ok(chunk !== undefined);
+  machine.run(put("/d/large", [chunk]));
+  const reference = { ...chunk, replicas: [] };
+  for (let count = 1; count < chunkCount; ) {
+    const more = Math.min(500, chunkCount - count);
+    const changes = Array.from({ length: more }, (_, number) => ({
+      position: count + number,
+      expected: null,
+      chunk: reference,
+    }));
+    const sizeBytes = (count + more) * MIB;
+    const target = at("/d/large");
+    machine.run({
+      kind: "commit-chunks",
+      target,
+      sizeBytesExpected: count * MIB,
+      sizeBytes,
+      changes,
+    });
+    count += more;
+  }
+}
+
+const commitNothing = (chunkCount: number): NamespaceOperation => ({
+  kind: "commit-chunks",
+  target: at("/d/large"),
+  sizeBytesExpected: chunkCount * MIB,
+  sizeBytes: chunkCount * MIB,
+  changes: [],
+});
+
+function assertTooLarge(outcome: Outcome): void {
+  assert.equal(codeOf(outcome), "TOO_LARGE");
+  assert.ok(!outcome.ok);
+  assert.deepEqual(outcome.details, { limit: "entry-units", max: ENTRY_UNITS_MAX });
+}
+
+describe("the cost of an entry", () => {
+  const EXPENSIVE: readonly (readonly [
+    name: string,
+    operations: (machine: TestStateMachine) => NamespaceOperation[],
+  ])[] = [
+    ["many operations", () => creates(9_000, "/d/f")],
+    [
+      "commits that read a long list of chunks",
+      (machine) => {
+        makeLargeFile(machine, 1_000);
+        return Array.from({ length: 100 }, () => commitNothing(1_000));
+      },
+    ],
+    ["a long list of new chunks", () => [put("/d/new", chunksNamed(1_000, "n"))]],
+    [
+      "many deep paths",
+      () =>
+        Array.from({ length: 100 }, (_, number) =>
+          makeDirectory(`/d/${number}${"/a".repeat(DEPTH_MAX - 2)}`, true),
+        ),
+    ],
+    ["long contents", () => longContents(1_200)],
+  ];
+  for (const [name, operationsOf] of EXPENSIVE) {
+    it(`is bounded: ${name}`, async () => {
+      const machine = await boundedMachine();
+      const operations = operationsOf(machine);
+      await machine.namespace.flush();
+      const before = dump(machine.store);
+      const outcome = machine.transact(operations);
+      assertTooLarge(outcome);
+      assert.ok(machine.namespace.entryUnits <= ENTRY_UNITS_MAX + OUTCOME_UNITS_MAX);
+      await machine.namespace.flush();
+      // Rows of the session, its outcome, the time, and the position of the state.
+      const changed = dump(machine.store).filter((row) => !before.includes(row));
+      assert.ok(changed.length <= 6, changed.join("\n"));
+    });
+  }
+
+  it("is bounded for a change of the storage class of a file with many chunks", async () => {
+    const machine = await TestStateMachine.make();
+    machine.run(makeDirectory("/d"));
+    makeLargeFile(machine, 3_000);
+    boundCost(machine);
+    const storageClass = { name: "four", copies: 4, copiesMin: 2, racksMin: 1 };
+    const { nowMs } = machine;
+    const attempt = machine.nextAttempt();
+    assertOk(machine.apply({ kind: "define-storage-class", nowMs, attempt, storageClass }));
+    const target = at("/d/large");
+    assertTooLarge(machine.transact([{ kind: "set-storage-class", target, storageClass: "four" }]));
+  });
+
+  it("gives a refused command the same outcome again, and continues after it", async () => {
+    const machine = await boundedMachine();
+    const { nowMs } = machine;
+    const attempt = machine.nextAttempt();
+    const operations = creates(2_000, "/d/f");
+    const command = { kind: "transact", nowMs, attempt, preconditions: [], operations } as const;
+    const first = machine.apply(command);
+    assertTooLarge(first);
+    assert.deepEqual(machine.apply(command), first);
+    machine.run(...creates(1_000, "/d/f"));
+  });
+
+  it("is the same on every member, with and without a flush", async () => {
+    const flushed = await boundedMachine();
+    const replayed = await boundedMachine();
+    for (const count of [1_300, 1_400, 1_500]) {
+      const operations = creates(count, `/d/${count}-`);
+      await flushed.namespace.flush();
+      assert.deepEqual(flushed.transact(operations), replayed.transact(operations));
+      assert.equal(flushed.namespace.entryUnits, replayed.namespace.entryUnits);
+    }
+  });
+
+  it("has no bound below its feature level, so that an old log has the same effect", async () => {
+    const machine = await TestStateMachine.make();
+    machine.run(makeDirectory("/d"), ...creates(3_000, "/d/f"));
+    assert.ok(machine.namespace.entryUnits > ENTRY_UNITS_MAX);
+    machine.run(makeDirectory("/a".repeat(2 * DEPTH_MAX), true));
+  });
+
+  const sessionCount = ({ namespace }: TestStateMachine): number =>
+    namespace.sessions({ after: null, limit: 10 }).length;
+
+  it("bounds the sessions that one entry closes: the leader proposes the others again", async () => {
+    const machine = await boundedMachine();
+    const sessionIds: SessionId[] = [];
+    for (let session = 0; session < 3; session += 1) {
+      const sessionId = machine.openSession();
+      sessionIds.push(sessionId);
+      for (let sequence = 1; sequence <= OUTCOMES_MAX; sequence += 1) {
+        const attempt = { sessionId, sequence, firstUnacknowledged: 1 };
+        const { nowMs } = machine;
+        const operations = [{ kind: "unlink", target: at("/d/none") } as const];
+        machine.apply({ kind: "transact", nowMs, attempt, preconditions: [], operations });
+      }
+    }
+    const counts: number[] = [];
+    while (counts.length < 4 && sessionCount(machine) > 1) {
+      assertOk(machine.apply({ kind: "expire-sessions", nowMs: machine.nowMs, sessionIds }));
+      assert.ok(machine.namespace.entryUnits <= ENTRY_UNITS_MAX + OUTCOME_UNITS_MAX);
+      counts.push(sessionCount(machine));
+    }
+    assert.deepEqual(counts, [3, 2, 1]);
+  });
+
+  it("is refused before it is proposed if its size alone is too large", () => {
+    const costOf = (operations: readonly NamespaceOperation[]): void => {
+      const attempt = { sessionId: 1 as SessionId, sequence: 1, firstUnacknowledged: 1 };
+      const command = {
+        kind: "transact",
+        nowMs: 1,
+        attempt,
+        preconditions: [],
+        operations,
+      } as const;
+      checkLeastCost(command, encodeCommand(command).length);
+    };
+    const tooLarge = { code: "TOO_LARGE", details: { limit: "entry-units", max: ENTRY_UNITS_MAX } };
+    costOf(creates(1_000, "/d/f"));
+    costOf([put("/d/new", chunksNamed(300, "n"))]);
+    assert.throws(() => costOf(Array.from({ length: 10_000 }, () => commitNothing(1))), tooLarge);
+    assert.throws(() => costOf([put("/d/new", chunksNamed(1_300, "n"))]), tooLarge);
+    assert.throws(() => costOf(longContents(1_500)), tooLarge);
+  });
+});
+
+function longContents(count: number): NamespaceOperation[] {
+  const content = inline("x".repeat(4_000));
+  const common = { content, replace: true, ...OWNER } as const;
+  return Array.from({ length: count }, (_, number) => ({
+    kind: "put",
+    target: at(`/d/i${number}`),
+    ...common,
+  }));
+}
+
+describe("the units of an operation", () => {
+  // They decide which commands are refused: another value needs a feature level.
+  it("are those of feature level 7", async () => {
+    const machine = await boundedMachine();
+    const unitsOf = (...operations: readonly NamespaceOperation[]): number => {
+      machine.run(...operations);
+      return machine.namespace.entryUnits;
+    };
+    const found = {
+      makeDirectory: unitsOf(makeDirectory("/d/e")),
+      create: unitsOf(create("/d/a")),
+      elevenCreates: unitsOf(...creates(11, "/d/b")),
+      setAttributes: unitsOf({ kind: "set-attributes", target: at("/d/a"), mode: 1 }),
+      rename: unitsOf({ kind: "rename", from: at("/d/a"), to: at("/d/c"), noReplace: false }),
+      unlink: unitsOf({ kind: "unlink", target: at("/d/c") }),
+      putInline: unitsOf({ ...put("/d/i", []), content: inline("x") } as NamespaceOperation),
+      put: unitsOf(put("/d/1", chunksNamed(1, "p"))),
+      put101: unitsOf(put("/d/101", chunksNamed(101, "q"))),
+      references101: unitsOf(
+        put(
+          "/d/r",
+          chunksNamed(101, "q").map((chunk) => ({ ...chunk, replicas: [] })),
+        ),
+      ),
+      commit: unitsOf({ ...commitNothing(101), target: at("/d/r") } as NamespaceOperation),
+      copy: unitsOf({
+        kind: "copy",
+        from: at("/d/r"),
+        to: at("/d/s"),
+        replace: false,
+        preserve: false,
+        uid: 0,
+        gid: 0,
+      }),
+      restore101: unitsOf({
+        kind: "restore",
+        from: at("/d/s"),
+        index: machine.index,
+        to: at("/d/t"),
+        replace: false,
+      }),
+      stage100: unitsOf({
+        kind: "stage",
+        id: stagingId("u"),
+        target: at("/d/u"),
+        position: 0,
+        chunks: chunksNamed(100, "s"),
+      }),
+      unstage: unitsOf({ kind: "unstage", id: stagingId("u") }),
+      removeTree: unitsOf({ kind: "remove-tree", target: at("/d/e") }),
+      hundredLevels: unitsOf(makeDirectory("/x".repeat(100), true)),
+    };
+    assert.deepEqual(found, {
+      makeDirectory: 30,
+      create: 29,
+      elevenCreates: 169,
+      setAttributes: 35,
+      rename: 61,
+      unlink: 60,
+      putInline: 30,
+      put: 79,
+      put101: 4_863,
+      references101: 1_691,
+      commit: 850,
+      copy: 42,
+      restore101: 1_652,
+      stage100: 4_818,
+      unstage: 35,
+      removeTree: 61,
+      hundredLevels: 1_216,
+    });
+  });
+
+  it("count every item of a report", async () => {
+    const machine = await boundedMachine();
+    machine.run(put("/d/f", chunksNamed(100, "r")));
+    const items = chunksNamed(100, "r").map(({ id: chunkId }) => {
+      return { chunkId, serverId: serverId("s4"), intentIndex: machine.index, reason: "lost" };
+    });
+    assertOk(machine.apply({ kind: "add-replicas", items }));
+    assert.ok(machine.namespace.entryUnits > 100 * 10);
+    const many = Array.from({ length: 50 }, () => items).flat();
+    assertTooLarge(machine.apply({ kind: "drop-replicas", items: many }));
+    assertOk(machine.apply({ kind: "drop-replicas", items }));
+  });
+});
+
+describe("the depth of a name", () => {
+  const deepest = "/a".repeat(DEPTH_MAX);
+
+  it("has a bound in every operation that makes a name", async () => {
+    const machine = await boundedMachine();
+    machine.run(makeDirectory(deepest, true));
+    machine.run(create("/d/f"));
+    const { inode } = machine.namespace.stat(at(deepest));
+    const below = at(`${deepest}/b`);
+    const index = machine.index;
+    const owned = { uid: 0, gid: 0, preserve: false, replace: false };
+    const makeNames: readonly NamespaceOperation[] = [
+      { kind: "create", target: below, ...OWNER },
+      { kind: "create", target: { inode, ...at("/b") }, ...OWNER },
+      { kind: "make-directory", target: below, parents: false, ...OWNER },
+      { kind: "make-directory", target: below, parents: true, ...OWNER },
+      { kind: "make-directory", target: { inode, ...at("/b/c") }, parents: true, ...OWNER },
+      { ...put("/x", []), target: below } as NamespaceOperation,
+      { kind: "copy", from: at("/d/f"), to: below, ...owned },
+      { kind: "rename", from: at("/d/f"), to: below, noReplace: false },
+      { kind: "restore", from: at("/d/f"), index, to: below, replace: false },
+      { kind: "restore", from: at("/d"), index, to: below, replace: false },
+    ];
+    for (const operation of makeNames) {
+      const outcome = machine.transact([operation]);
+      assert.equal(codeOf(outcome), "NAME_TOO_LONG", operation.kind);
+      assert.ok(!outcome.ok && outcome.details["max"] === DEPTH_MAX);
+    }
+  });
+
+  it("may exceed the bound below a directory that is moved: the tree stays usable and removable", async () => {
+    const machine = await boundedMachine();
+    const half = DEPTH_MAX - 1;
+    machine.run(makeDirectory("/x".repeat(half), true));
+    machine.run(makeDirectory("/y".repeat(half), true));
+    const { inode } = machine.namespace.stat(at("/y".repeat(half)));
+    machine.run({
+      kind: "rename",
+      from: at("/y"),
+      to: at(`${"/x".repeat(half)}/y`),
+      noReplace: false,
+    });
+    machine.run({ kind: "set-attributes", target: { inode }, mode: 0o700 });
+    assert.deepEqual(machine.namespace.list({ inode }, { limit: 10 }).entries, []);
+    machine.run({ kind: "rename", from: { inode }, to: at("/d/from-below"), noReplace: false });
+    machine.run({ kind: "remove-tree", target: at("/x") });
+    assert.equal(codeOf(machine.transact([create("/x")])), "ok");
+  });
+});
