@@ -1,7 +1,6 @@
 import type { ServerId } from "../shared/base/ids.ts";
 import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
-import { healthRoutes } from "../shared/platform/http-health.ts";
 import { startHttpServer } from "../shared/platform/http-server.ts";
 import type { Disk } from "../shared/ports/disk.ts";
 import type { Env } from "../shared/ports/env.ts";
@@ -14,7 +13,6 @@ import { LeaderChannel } from "../shared/wire/leader-channel.ts";
 import type { WireLimits } from "../shared/wire/limits.ts";
 import type { PeerIdentity } from "../shared/wire/rpc.ts";
 import { RpcServer } from "../shared/wire/rpc-server.ts";
-import { chunkRoutes } from "./api/http-routes.ts";
 import { registerChunkHandlers } from "./api/rpc-handlers.ts";
 import { advertisedAddress, type ChunkserverConfig, hostOf, reserveBytesFor } from "./config.ts";
 import { type ChunkserverCounters, exposeGauges, makeCounters } from "./metrics.ts";
@@ -280,7 +278,13 @@ async function openHttp(
   const scrape = callbacks.scrape ?? (async () => NO_METRICS);
   const http = await startHttpServer({
     address: config.http,
-    middleware: [healthRoutes({ ready, scrape }), chunkRoutes(store)],
+    middleware: async () => {
+      const [{ healthRoutes }, { chunkRoutes }] = await Promise.all([
+        import("../shared/platform/http-health.ts"),
+        import("./api/http-routes.ts"),
+      ]);
+      return [healthRoutes({ ready, scrape }), chunkRoutes(store)];
+    },
     log: env.log.child({ part: "http" }),
     closeGraceMs: HTTP_CLOSE_GRACE_MS,
   });

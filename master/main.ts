@@ -37,9 +37,8 @@ function runMaster(commandLine: readonly string[]): Promise<number> {
       check: checkMasterConfig,
       stopMsMax: (config) => config.stopGraceMs + STOP_SLACK_MS,
       start: async ({ config, env, disk, stores, scrape, onFatal }) => {
-        const [{ startMaster }, { healthRoutes }, { startHttpServer }] = await Promise.all([
+        const [{ startMaster }, { startHttpServer }] = await Promise.all([
           import("./server.ts"),
-          import("../shared/platform/http-health.ts"),
           import("../shared/platform/http-server.ts"),
         ]);
         await using closers = new Closers();
@@ -50,7 +49,10 @@ function runMaster(commandLine: readonly string[]): Promise<number> {
             : closers.use(
                 await startHttpServer({
                   address: config.http,
-                  middleware: [healthRoutes({ ready: () => readiness(master), scrape })],
+                  middleware: async () => {
+                    const { healthRoutes } = await import("../shared/platform/http-health.ts");
+                    return [healthRoutes({ ready: () => readiness(master), scrape })];
+                  },
                   log: env.log.child({ part: "http" }),
                 }),
               );

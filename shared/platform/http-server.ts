@@ -1,14 +1,14 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import Koa, { type Middleware } from "koa";
+import type { Middleware } from "koa";
 import { formatAddress, parseAddress } from "../base/address.ts";
 import { AshlarError } from "../base/errors.ts";
 import type { Log } from "../ports/log.ts";
 import { errnoOf } from "./disk-error.ts";
 import { errnoWords } from "./errno-words.ts";
 import { limitConnections } from "./http-clients.ts";
-import { type AnswerError, errorResponse } from "./http-errors.ts";
-import { oneAtATime } from "./http-pipelining.ts";
+import type { AnswerError } from "./http-errors.ts";
+import { onFirstRequest } from "./http-first-request.ts";
 import { SystemClock } from "./system-clock.ts";
 
 const HEADER_BYTES_MAX = 16 * 1024;
@@ -18,8 +18,12 @@ const HEADERS_TIMEOUT_MS = 10_000;
 export interface HttpServerOptions {
   /** "host:port"; port 0 lets the system choose a free port. */
   readonly address: string;
-  /** Called in order, inside the middleware that turns errors into responses. */
-  readonly middleware: readonly Middleware[];
+  /**
+   * Called in order, inside the middleware that turns errors into responses. A function returns the
+   * list at the first request: koa and the modules of the handlers take a fifth of the CPU time of
+   * the start of a daemon, and many daemons never receive a request.
+   */
+  readonly middleware: readonly Middleware[] | (() => Promise<readonly Middleware[]>);
   readonly log: Log;
   /** Most open connections. A further one is answered with status 503 and closed. */
   readonly connectionsMax?: number;
@@ -51,18 +55,7 @@ export interface HttpServer extends AsyncDisposable {
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const closing = new AbortController();
-  const app = new Koa();
-  app.on("error", (error: Error) => options.log.debug("An HTTP response was aborted", { error }));
-  app.use(oneAtATime());
-  app.use(errorResponse(options.log, options.answerError));
-  app.use(async (context, next) => {
-    await next();
-    // A connection that stays open would delay `close`.
-    if (closing.signal.aborted) context.set("Connection", "close");
-  });
-  for (const middleware of options.middleware) app.use(middleware);
-
-  const callback = app.callback();
+  const callback = await requestListener(options, closing.signal);
   const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, callback);
   // Without this listener Node sends status 100 before a handler can refuse the request. A handler
   // that reads a body calls `writeContinue` first.
@@ -81,6 +74,20 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     return closed;
   };
   return { address, close, [Symbol.asyncDispose]: close };
+}
+
+/** Returns the handler of all requests, which loads its modules now or at the first request. */
+async function requestListener(
+  options: HttpServerOptions,
+  closing: AbortSignal,
+): Promise<RequestListener> {
+  const { middleware } = options;
+  const load = async (list: readonly Middleware[]): Promise<RequestListener> => {
+    const { createListener } = await import("./http-listener.ts");
+    return createListener({ ...options, middleware: list, closing });
+  };
+  if (typeof middleware !== "function") return load(middleware);
+  return onFirstRequest(async () => load(await middleware()), options.log);
 }
 
 function listen(server: Server, address: string): Promise<string> {

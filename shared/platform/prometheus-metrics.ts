@@ -21,10 +21,16 @@ interface GaugeSource {
 export class PrometheusMetrics implements Metrics {
   readonly #registry = new Registry();
   readonly #gauges = new Map<string, GaugeSource>();
+  /** Whether the next scrape adds the metrics of the Node process. */
+  #lacksProcess = false;
 
-  /** Adds the metrics of the Node process: CPU, memory, event loop lag, garbage collection. */
+  /**
+   * Adds the metrics of the Node process: CPU, memory, event loop lag, garbage collection. They count
+   * from the first scrape: the lag is measured a hundred times a second, which is most of the CPU
+   * time of an idle daemon.
+   */
   addProcessMetrics(): void {
-    collectDefaultMetrics({ register: this.#registry });
+    this.#lacksProcess = true;
   }
 
   counter(name: string, help: string, labels: readonly string[] = []): Counter {
@@ -52,6 +58,8 @@ export class PrometheusMetrics implements Metrics {
 
   /** Returns all current values in the Prometheus text format. */
   async scrape(): Promise<{ readonly contentType: string; readonly text: string }> {
+    if (this.#lacksProcess) collectDefaultMetrics({ register: this.#registry });
+    this.#lacksProcess = false;
     const gauges = new Registry();
     for (const source of this.#gauges.values()) readGauge(source, gauges);
     const texts = [await this.#registry.metrics(), await gauges.metrics()];

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import perfHooks from "node:perf_hooks";
 import { describe, it } from "node:test";
 import { PrometheusMetrics } from "../../../shared/platform/prometheus-metrics.ts";
 
@@ -50,6 +51,16 @@ describe("Prometheus metrics", () => {
     const { text } = await metrics.scrape();
     assert.match(text, /^nodejs_eventloop_lag_seconds /m);
     assert.match(text, /^process_resident_memory_bytes /m);
+  });
+
+  it("measure the lag of the event loop only from the first scrape: it wakes the process 100 times a second", async (context) => {
+    const monitor = context.mock.method(perfHooks, "monitorEventLoopDelay");
+    const metrics = new PrometheusMetrics();
+    metrics.addProcessMetrics();
+    assert.equal(monitor.mock.callCount(), 0);
+    await metrics.scrape();
+    await metrics.scrape();
+    assert.equal(monitor.mock.callCount(), 1);
   });
 
   it("are separate for two instances in one process, and assert unique names", async () => {
