@@ -20,6 +20,14 @@ export interface CommandContext {
   readonly timeoutMs: number;
   /** Connects on first use. The runner disposes the connection. @throws {AshlarError} */
   fileSystem(): Promise<FileSystem>;
+  /**
+   * Runs `task` with the file system. If the masters cannot serve it, at the start or later, the
+   * attempt rejects within 2 s with the state of each master, and the command continues. Attempts do
+   * not overlap.
+   */
+  attempt<Result>(
+    task: (fileSystem: FileSystem, signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result>;
   /** The directory in the setting `cluster`; null if the setting is empty or a list of masters. */
   clusterDirectory(): Promise<string | null>;
   readonly settings: Settings;

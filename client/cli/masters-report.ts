@@ -65,7 +65,7 @@ function jsonMaster({ address, answer, problem, isVoter }: MasterProbe): ProbedM
 }
 
 /** The keys of `ashlar status --json` that only a leader knows. */
-export const UNSERVED = {
+const UNSERVED = {
   cluster_id: null,
   index: null,
   masters: [],
@@ -83,30 +83,32 @@ const COLUMNS: readonly Column[] = [
   { heading: "STATE" },
 ];
 
-/**
- * Prints the status of a cluster without a majority, as far as the masters that answer know it.
- *
- * @returns false, and prints nothing, if `error` is another error
- */
-export async function printUnserved(
-  output: Output,
-  names: NodeNames,
-  error: unknown,
-): Promise<boolean> {
-  if (!isAshlarError(error, "NO_LEADER")) return false;
+/** What is known of a cluster that cannot serve. */
+export interface UnservedReport {
+  /** "no majority: 1 of 3 masters answers" */
+  readonly reason: string;
+  readonly masters: readonly ProbedMaster[];
+  readonly hint: string | undefined;
+}
+
+/** Returns the report in an error of `unservable`; null for another error. */
+export function unservedReport(error: unknown): UnservedReport | null {
+  if (!isAshlarError(error, "NO_LEADER") && !isAshlarError(error, "UNAVAILABLE")) return null;
   const masters = error.details["probed"] as readonly ProbedMaster[] | undefined;
-  if (masters === undefined) return false;
+  if (masters === undefined) return null;
   const voters = masters.filter(({ vote }) => vote === "voter");
   const answered = voters.filter(({ problem }) => problem === null);
-  const reason = majorityText(answered.length, voters.length);
-  if (output.options.json) {
-    await output.json("ashlar.status/1", {
-      ...UNSERVED,
-      health: { word: "critical", reasons: [reason], is_full: false },
-      masters,
-    });
-    return true;
-  }
+  return { reason: majorityText(answered.length, voters.length), masters, hint: error.hint };
+}
+
+/** Returns the text of `ashlar status` for a cluster that cannot serve. */
+export function describeUnserved(
+  { reason, masters }: UnservedReport,
+  {
+    output,
+    names,
+  }: { readonly output: Pick<Output, "paint" | "columns">; readonly names: NodeNames },
+): string {
   const { columns, cell } = withNodes(COLUMNS, names);
   const rows = masters.map(({ member_id, address, role, term, vote, problem }) => [
     ...cell(address),
@@ -116,10 +118,15 @@ export async function printUnserved(
     address,
     `${problem ?? "answers"}${vote === "learner" ? ", does not vote" : ""}`,
   ]);
-  await output.line(`cluster: ${output.paint(["red", "bold"], "critical")}`);
-  await output.line(`  ${reason}: no command can read or change anything`);
-  await output.line("");
-  await output.line(formatTable(columns, rows, output.columns));
-  if (error.hint !== undefined) output.note(`  hint: ${error.hint}`);
-  return true;
+  return [
+    `cluster: ${output.paint(["red", "bold"], "critical")}`,
+    `  ${reason}: no command can read or change anything`,
+    "",
+    formatTable(columns, rows, output.columns),
+  ].join("\n");
+}
+
+/** Returns the keys of `ashlar status --json` for a cluster that cannot serve. */
+export function unservedJson({ reason, masters }: UnservedReport): Record<string, unknown> {
+  return { ...UNSERVED, health: { word: "critical", reasons: [reason], is_full: false }, masters };
 }

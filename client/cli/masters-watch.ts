@@ -61,6 +61,11 @@ export class MastersWatch implements CallWatch, Disposable {
     if (!this.#isServed && this.#lastProbe === null) this.#probe();
   }
 
+  /** Lets the command, or its next attempt, end early again: as if no master had answered yet. */
+  forgetAnswers(): void {
+    this.#isServed = false;
+  }
+
   [Symbol.dispose](): void {
     this.#rest();
   }

@@ -1,22 +1,15 @@
 import { setMaxListeners } from "node:events";
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { ClusterId } from "../../shared/base/ids.ts";
-import {
-  isMasterList,
-  noClusterSet,
-  parseClusterAddress,
-} from "../../shared/platform/cluster-address.ts";
+import { isMasterList } from "../../shared/platform/cluster-address.ts";
 import { SystemClock } from "../../shared/platform/system-clock.ts";
 import type { Timer } from "../../shared/ports/clock.ts";
-import type { FileSystem } from "../file-system.ts";
-import { type CliEnv, systemPathOf } from "./cli-env.ts";
+import type { CliEnv } from "./cli-env.ts";
 import type { CommandContext, CommandDefinition } from "./command.ts";
 import { Degraded, EXIT_STATUS, exitStatusOf, PartialFailure, Stopped } from "./exit-status.ts";
-import { MastersWatch } from "./masters-watch.ts";
+import { LazyConnection } from "./lazy-connection.ts";
 import { Output } from "./output.ts";
 import type { Invocation, ProgramDeps } from "./program.ts";
 import { reportError } from "./report-error.ts";
-import { RetryReport } from "./retry-report.ts";
 import { durationOf, loadSettings, type Setting, type Settings, whenOf } from "./settings.ts";
 import type { OnClosedOutput } from "./stdout-writer.ts";
 import { WaitLine } from "./wait-line.ts";
@@ -78,6 +71,7 @@ async function runWithSettings(
       settings,
       commands,
       fileSystem: () => connection.get(),
+      attempt: (task) => connection.attempt(task),
       clusterDirectory: () => Promise.resolve(namedDirectory(settings.cluster)),
     };
     await run(context, invocation.commandArguments, invocation.options);
@@ -183,82 +177,6 @@ class StopSignals {
     this.#timer?.cancel(); // The deadline must not end the process while the command cleans up.
     this.reason = { status, error };
     this.#controller.abort(error);
-  }
-}
-
-interface ConnectionDeps {
-  readonly env: CliEnv;
-  readonly settings: Settings;
-  readonly timeoutMs: number;
-  readonly output: Output;
-  readonly waits: WaitLine;
-  readonly signal: AbortSignal;
-  /** Ends the command. */
-  readonly fail: (error: AshlarError) => void;
-}
-
-/** A connection to the cluster. The client library is loaded and connected on first use. */
-class LazyConnection {
-  readonly #deps: ConnectionDeps;
-  #fileSystem: Promise<FileSystem> | null = null;
-  #watch: MastersWatch | null = null;
-
-  constructor(deps: ConnectionDeps) {
-    this.#deps = deps;
-  }
-
-  get(): Promise<FileSystem> {
-    this.#fileSystem ??= this.#connect();
-    return this.#fileSystem;
-  }
-
-  /** Closes the connection if there is one. */
-  async close(): Promise<void> {
-    try {
-      await (await this.#fileSystem)?.[Symbol.asyncDispose]();
-    } catch {
-      // The connect failed, which the command has reported; or the cluster expires the session.
-    }
-    this.#watch?.[Symbol.dispose]();
-  }
-
-  async #connect(): Promise<FileSystem> {
-    const { env, settings, timeoutMs, output, waits, signal, fail } = this.#deps;
-    const { value, origin } = settings.cluster;
-    if (value === "") throw noClusterSet();
-    const where = isMasterList(value) ? value : systemPathOf(env, value);
-    const { masters, clusterId, directory } = await parseClusterAddress(where, origin);
-    const { connectWatched, nodeEnv } = await import("../connect.ts");
-    const retries = new RetryReport();
-    const watch = new MastersWatch({
-      cluster: { directory, origin },
-      probe: async (probeTimeoutMs) => {
-        const { probeMasters } = await import("../masters/probe-masters.ts");
-        const options = { clusterId: clusterId as ClusterId | null, timeoutMs: probeTimeoutMs };
-        return probeMasters(nodeEnv(), masters, options);
-      },
-      fail,
-    });
-    this.#watch = watch;
-    waits.addSource(() => retries.text(output.silentMs));
-    waits.addSource(() => watch.waitText());
-    return connectWatched(
-      {
-        masters,
-        ...(clusterId === null ? {} : { clusterId }),
-        clientName: "ashlar",
-        timeoutMs,
-        signal,
-        onRetry: (event) => {
-          retries.record(event);
-          const { operation, attempt, error } = event;
-          output.detail(
-            `ashlar: ${operation} failed (attempt ${attempt}), retrying: ${error.message}`,
-          );
-        },
-      },
-      watch,
-    );
   }
 }
 

@@ -1,11 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { isAshlarError } from "../../../shared/base/errors.ts";
+import { type AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { formatTime } from "../../../shared/display/format.ts";
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { Degraded, Stopped } from "../exit-status.ts";
-import { printUnserved, UNSERVED } from "../masters-report.ts";
+import {
+  describeUnserved,
+  type UnservedReport,
+  unservedJson,
+  unservedReport,
+} from "../masters-report.ts";
 import { NodeNames } from "../node-names.ts";
+import type { Output } from "../output.ts";
 import { describeStatus } from "../status-view.ts";
 
 const WATCH_MS = 2_000;
@@ -18,9 +24,13 @@ export const run: RunCommand = async (context, _arguments, options) => {
   if (options["watch"] === true) return watch(context, names, options);
   let status: ClusterStatus;
   try {
-    status = await fetchStatus(context);
+    const fileSystem = await context.fileSystem();
+    status = await fileSystem.status({ signal: context.signal });
   } catch (error) {
-    if (!(await printUnserved(output, names, error))) throw error;
+    // A cluster of which no master runs is an error: there is nothing to show.
+    const report = isAshlarError(error, "NO_LEADER") ? unservedReport(error) : null;
+    if (report === null) throw error;
+    await printUnserved(report, { output, names });
     throw new Degraded();
   }
   if (output.options.json) await output.json("ashlar.status/1", jsonStatus(status));
@@ -28,9 +38,13 @@ export const run: RunCommand = async (context, _arguments, options) => {
   if (status.health.word !== "ok") throw new Degraded();
 };
 
-async function fetchStatus(context: CommandContext): Promise<ClusterStatus> {
-  const fileSystem = await context.fileSystem();
-  return await fileSystem.status({ signal: context.signal });
+async function printUnserved(
+  report: UnservedReport,
+  { output, names }: { readonly output: Output; readonly names: NodeNames },
+): Promise<void> {
+  if (output.options.json) return output.json("ashlar.status/1", unservedJson(report));
+  await output.line(describeUnserved(report, { output, names }));
+  if (report.hint !== undefined) output.note(`  hint: ${report.hint}`);
 }
 
 interface StatusRun {
@@ -46,8 +60,9 @@ function textOf(status: ClusterStatus, { context, names, options }: StatusRun): 
 }
 
 /**
- * Prints the status every 2 s until the command is stopped. A terminal is redrawn. Elsewhere, and
- * with --json, only a status that differs from the last one is printed.
+ * Prints the status every 2 s until the command is stopped, also that of a cluster that cannot serve,
+ * from the start or later. A terminal is redrawn. Elsewhere, and with --json, only a status that
+ * differs from the last one is printed.
  */
 async function watch(
   context: CommandContext,
@@ -79,23 +94,31 @@ async function watchedText(run: StatusRun): Promise<WatchedText> {
   const { context } = run;
   let status: ClusterStatus;
   try {
-    status = await fetchStatus(context);
+    status = await context.attempt((fileSystem, signal) => fileSystem.status({ signal }));
   } catch (error) {
-    // A cluster that has answered once may answer again: the watch continues.
-    const isOver = context.signal.aborted || !(isAshlarError(error) && error.retry !== "never");
-    if (isOver) throw context.signal.aborted ? new Stopped() : error;
-    return problemText(context, error.message);
+    if (context.signal.aborted) throw new Stopped();
+    // A cluster that can answer later is watched; a wrong address, for example, is an error.
+    if (!isAshlarError(error) || error.retry === "never") throw error;
+    return problemText(run, error);
   }
   const compared = JSON.stringify(stableJson(status));
   if (!context.output.options.json) return { shown: textOf(status, run), compared };
   return { shown: JSON.stringify({ schema: "ashlar.status/1", ...jsonStatus(status) }), compared };
 }
 
-function problemText(context: CommandContext, problem: string): WatchedText {
-  if (!context.output.options.json) return { shown: problem, compared: problem };
-  const health = { word: "critical", reasons: [problem], is_full: false };
-  const shown = JSON.stringify({ schema: "ashlar.status/1", ...UNSERVED, health });
-  return { shown, compared: "unserved" };
+function problemText({ context, names }: StatusRun, error: AshlarError): WatchedText {
+  const { output } = context;
+  const found = unservedReport(error);
+  const report = found ?? { reason: error.message, masters: [], hint: error.hint };
+  const problems = report.masters.map(({ address, problem }) => [address, problem]);
+  const compared = JSON.stringify([error.code, problems]);
+  if (output.options.json) {
+    const json = { schema: "ashlar.status/1", ...unservedJson(report) };
+    return { shown: JSON.stringify(json), compared };
+  }
+  const text = found === null ? error.message : describeUnserved(found, { output, names });
+  const hint = report.hint === undefined ? "" : `\n  hint: ${report.hint}`;
+  return { shown: `${text}${hint}`, compared };
 }
 
 /** Returns the keys that change when something happens, and not because time passes. */

@@ -1,18 +1,28 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { createClusterFiles } from "../../../client/cli/cluster/layout.ts";
-import { printUnserved, SILENCE_MS_MIN, unservable } from "../../../client/cli/masters-report.ts";
+import { main } from "../../../client/cli/main.ts";
+import {
+  describeUnserved,
+  SILENCE_MS_MIN,
+  unservable,
+  unservedReport,
+} from "../../../client/cli/masters-report.ts";
 import { MastersWatch } from "../../../client/cli/masters-watch.ts";
 import { NodeNames } from "../../../client/cli/node-names.ts";
 import { Output, type OutputOptions } from "../../../client/cli/output.ts";
 import { StatusLine } from "../../../client/cli/status-line.ts";
 import { WaitLine } from "../../../client/cli/wait-line.ts";
+import { nodeEnv } from "../../../client/connect.ts";
 import { summaryOf } from "../../../client/masters/probe-masters.ts";
+import type { ClusterId } from "../../../shared/base/ids.ts";
+import { Closers } from "../../../shared/flow/closers.ts";
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import { jsonLines, MemoryCliEnv, runCli } from "../../support/memory-cli-env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { eventually, LoopbackCluster } from "../support/loopback-cluster.ts";
+import { freeAddresses, startRealMaster } from "../support/real-masters.ts";
 
 /** The promise of the CLI: a problem of the masters is reported within this time. */
 const REPORT_MS = 2_000;
@@ -95,7 +105,6 @@ describe("a cluster without a majority", () => {
       ["ls", "/"],
       ["mkdir", "/d"],
       ["watch", "/"],
-      ["status", "--watch"],
     ]) {
       const [result, durationMs] = await timed(() => runCli(command, { variables }));
       assert.equal(result.status, 5, result.stderr);
@@ -204,7 +213,7 @@ describe("the majority of the masters", () => {
 });
 
 describe("the status of a local cluster without a majority", () => {
-  it("has the names of the nodes, which `cluster start` takes", async () => {
+  it("has the names of the nodes, which `cluster start` takes", () => {
     const env = new MemoryCliEnv({ columns: 100 });
     const output = new Output(env, { json: false, quiet: false, verbosity: 0 } as OutputOptions);
     const down = { isVoter: true, answer: null, problem: "no answer" };
@@ -219,8 +228,86 @@ describe("the status of a local cluster without a majority", () => {
         ["m2:1", "m2"],
       ]),
     );
-    assert.equal(await printUnserved(output, names, error), true);
-    assert.match(env.stdout.text(), /^NODE .*\nm1 .*m1:1.*\nm2 .*m2:1/m);
+    const report = unservedReport(error);
+    assert.ok(report !== null);
+    const text = describeUnserved(report, { output, names });
+    assert.match(text, /^NODE .*\nm1 .*m1:1.*\nm2 .*m2:1/m);
+  });
+});
+
+describe("`status --watch` of a cluster that cannot serve", () => {
+  const CLUSTER_ID = "d".repeat(32) as ClusterId;
+  const OPTIONS = { clusterId: CLUSTER_ID, settings: {}, makeEnv: () => nodeEnv() };
+  interface OutputCase {
+    /** Columns of the terminal; undefined for a pipe. */
+    readonly columns: number | undefined;
+    readonly words: readonly string[];
+  }
+  const PIPE: OutputCase = { columns: undefined, words: [] };
+  const OUTPUTS: readonly OutputCase[] = [
+    { columns: 100, words: [] },
+    PIPE,
+    { columns: undefined, words: ["--json"] },
+  ];
+  /** Masters that run at the start, of how many, and what is shown of them. */
+  const STARTS = [
+    { what: "down altogether", running: 0, count: 1, reason: "0 of 1 masters answer" },
+    { what: "without a majority", running: 1, count: 3, reason: "1 of 3 masters answers" },
+  ];
+
+  /** Starts the command. Disposing the result ends it by Ctrl-C, also if the test fails. */
+  function startWatch(addresses: readonly string[], { columns, words }: OutputCase) {
+    const env = new MemoryCliEnv({ variables: { ASHLAR_CLUSTER: addresses.join(",") }, columns });
+    const ended = main(["status", "--watch", ...words], env);
+    const end = async (): Promise<number> => {
+      env.signals.emit("SIGINT");
+      return await ended;
+    };
+    return { env, end, [Symbol.asyncDispose]: async () => void (await end()) };
+  }
+
+  for (const { what, running, count, reason } of STARTS) {
+    it(`shows one that is ${what} at the start, until it is back`, async () => {
+      await using closers = new Closers();
+      const addresses = await freeAddresses(count);
+      const start = (position: number) =>
+        startRealMaster(OPTIONS, { addresses, position, closers });
+      for (let position = 0; position < running; position += 1) await start(position);
+      const watches = OUTPUTS.map((each) => closers.use(startWatch(addresses, each)));
+      const shows = (text: string) => watches.every(({ env }) => env.stdout.text().includes(text));
+      await eventually("the state is shown", () => shows(`no majority: ${reason}`));
+      await eventually("each address is shown", () => addresses.every(shows));
+      await start(running);
+      await eventually("the cluster is shown", () => shows(CLUSTER_ID.slice(0, 8)));
+      for (const [index, { env, end }] of watches.entries()) {
+        assert.equal(await end(), 130, env.stderr.text());
+        if (OUTPUTS[index]?.columns !== undefined) continue;
+        const text = env.stdout.text();
+        assert.equal(text.split(`no majority: ${reason}`).length, 2, `once: ${text}`);
+        assert.equal(env.stderr.text(), "");
+      }
+    });
+  }
+
+  it("shows a cluster that loses its majority later, with each master", async () => {
+    await using closers = new Closers();
+    const addresses = await freeAddresses(2);
+    const masters = await Promise.all(
+      addresses.map((_, position) => startRealMaster(OPTIONS, { addresses, position, closers })),
+    );
+    const { env, end } = closers.use(startWatch(addresses, PIPE));
+    await eventually("the cluster is shown", () => env.stdout.text().includes("leader"));
+    await masters[1]?.stop();
+    await eventually("the loss is shown", () => {
+      return env.stdout.text().includes("no majority: 1 of 2 masters answers");
+    });
+    assert.equal(await end(), 130, env.stderr.text());
+  });
+
+  it("ends for an error that time does not repair", async () => {
+    const { status, stderr } = await runCli(["status", "--watch", "--cluster", "/no/such/cluster"]);
+    assert.notEqual(status, 130);
+    assert.match(stderr, /^ashlar: Cannot /);
   });
 });
 
