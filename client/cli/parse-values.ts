@@ -19,6 +19,12 @@ export function parseCount(text: string, name: string, minimum = 0): number {
   throw invalidValue(name, `an integer of at least ${minimum}`, text);
 }
 
+/** Parses the number of masters of a new cluster: of an even number, one more adds no safety. */
+export function parseMasterCount(text: string, name: string): number {
+  if (/^[135]$/.test(text)) return Number(text);
+  throw invalidValue(name, "1, 3 or 5", text);
+}
+
 const PORT_MAX = 65_535;
 
 /** Parses the number of a TCP port; 0 means any free port. */

@@ -1,6 +1,6 @@
 import type { CommandDefinition, OptionDefinition } from "./command.ts";
 import { SHELLS } from "./completion/shells.ts";
-import { parseCount, parseDurationMs, parsePort } from "./parse-values.ts";
+import { parseCount, parseDurationMs, parseMasterCount, parsePort } from "./parse-values.ts";
 import { HUMAN_ELSEWHERE } from "./shared-flags.ts";
 
 const DIRECTORY: OptionDefinition = {
@@ -58,7 +58,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       {
         flags: "--masters <count>",
         description: "number of masters of a new cluster: 1, 3 or 5 (default: 3)",
-        parse: (text) => parseCount(text, "--masters", 1),
+        parse: (text) => parseMasterCount(text, "--masters"),
         valueKind: "number",
       },
       {

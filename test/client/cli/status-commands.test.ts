@@ -113,6 +113,16 @@ describe("`cluster up`", () => {
     });
   }
 
+  it("refuses every number of masters but 1, 3 and 5, before it makes anything", async () => {
+    for (const count of ["0", "2", "4", "6", "7", "-1", "1.5", "03", "three", ""]) {
+      // The directory cannot be made.
+      const words = ["cluster", "up", "--dir", "/dev/null/cluster", `--masters=${count}`];
+      const { status, stderr } = await runCli(words);
+      assert.equal(status, 2, `${count}: ${stderr}`);
+      assert.ok(stderr.includes("Cannot use --masters: expected 1, 3 or 5: current"), stderr);
+    }
+  });
+
   it("shows the default of --wait as a duration", async () => {
     const { stdout } = await runCli(["cluster", "up", "--help"]);
     assert.match(stdout, /--wait <duration> +fail after this time \(default:\s+30s\)/);
