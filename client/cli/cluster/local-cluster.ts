@@ -18,7 +18,14 @@ import { freeAddresses } from "./free-ports.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
 import { runningPid, signalNode, startNode, waitForExit } from "./node-process.ts";
 import { checkServerId, withoutLostIds, withServerIds } from "./server-ids.ts";
-import { missingCondition, type OnWait, type WaitOptions, waitUntil } from "./wait-until.ts";
+import { addFailure, undoAdd } from "./undo-add.ts";
+import {
+  missingCondition,
+  missingNode,
+  type OnWait,
+  type WaitOptions,
+  waitUntil,
+} from "./wait-until.ts";
 
 /** Options of `cluster up`. The counts and addresses apply to a new cluster only. */
 export interface UpOptions extends WaitOptions {
@@ -47,7 +54,7 @@ export interface NodeState {
 
 /** A chunkserver id, or its beginning as `ashlar status` shows it. */
 const SERVER_ID = /^[0-9a-f]{8,32}$/;
-const FIND_TIMEOUT_MS = 5_000;
+const STATUS_TIMEOUT_MS = 5_000;
 const POLL_MS = 100;
 const TERMINATE_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 5_000;
@@ -152,7 +159,7 @@ export class LocalCluster {
    */
   async find(name: string): Promise<LocalNode> {
     if (!SERVER_ID.test(name)) return this.node(name);
-    const { chunkservers } = await this.status(FIND_TIMEOUT_MS);
+    const { chunkservers } = await this.status(STATUS_TIMEOUT_MS);
     const found = chunkservers.filter(({ serverId }) => serverId.startsWith(name));
     const [server] = found;
     const node = this.#file.nodes.find(({ address }) => address === server?.address);
@@ -215,28 +222,48 @@ export class LocalCluster {
 
   /**
    * Adds and starts a node: a master of the Raft group, or a chunkserver. Resolves when a new
-   * master has its vote and a new chunkserver is live.
+   * master has its vote and a new chunkserver is live. If this fails, the directory is as before,
+   * unless the masters know the node already: see `AddFailure`.
    *
-   * @throws {AshlarError} ADDRESS_IN_USE; DEADLINE_EXCEEDED; what `Masters.add` throws
+   * @throws {AshlarError} ADDRESS_IN_USE; what `Masters.add` throws; what `status` throws if the
+   *   cluster does not serve
    */
   async add(
     role: LocalNode["role"],
     options: Pick<UpOptions, "basePort"> & WaitOptions,
   ): Promise<LocalNode> {
     const { basePort } = options;
+    await this.#requireServing(role);
     const node = await whileLocked(this.directory, async () => {
       const addresses = await freeAddresses(basePort, 2);
       // Read again: another command can have added a node.
       const before = await requireClusterFile(this.directory);
       const added = await addNodeFiles(this.directory, before, { role, addresses });
       this.#file = added.cluster;
-      await startNode(this.directory, added.node);
       return added.node;
     });
-    if (role === "master") await this.#addMember(node, options);
-    await this.waitUntilServing(options);
+    try {
+      await startNode(this.directory, node);
+      if (role === "master") await this.#addMember(node, options);
+      const problem = (status: ClusterStatus) => missingNode(node, status);
+      await this.#waitFor([node], problem, { ...options, needsAllProcesses: true });
+    } catch (error) {
+      throw addFailure(node, { directory: this.directory, error, kept: await undoAdd(this, node) });
+    }
     await this.#recordServerIds();
     return node;
+  }
+
+  /** Checks that the masters answer, before anything is made for a new node. */
+  async #requireServing(role: LocalNode["role"]): Promise<void> {
+    try {
+      await this.status(STATUS_TIMEOUT_MS);
+    } catch (error) {
+      if (!isAshlarError(error)) throw error;
+      const message = `Cannot add a ${role}: the cluster does not serve: ${error.message}`;
+      const hint = `ashlar cluster up --dir ${shellWord(this.directory)}`;
+      throw new AshlarError(error.code, message, { cause: error, hint });
+    }
   }
 
   /** Adds a new master to the Raft group. Retries until the process responds. */
@@ -313,9 +340,16 @@ export class LocalCluster {
     problem: (status: ClusterStatus) => string | null,
     options: WaitOptions & { readonly needsAllProcesses?: boolean },
   ): Promise<ClusterStatus> {
-    const { directory, nodes } = this;
+    return this.#waitFor(this.nodes, problem, options);
+  }
+
+  #waitFor(
+    nodes: readonly LocalNode[],
+    problem: (status: ClusterStatus) => string | null,
+    options: WaitOptions & { readonly needsAllProcesses?: boolean },
+  ): Promise<ClusterStatus> {
     const connect = (timeoutMs: number) => this.#connect(timeoutMs);
-    return waitUntil({ directory, nodes, connect }, problem, options);
+    return waitUntil({ directory: this.directory, nodes, connect }, problem, options);
   }
 
   /** Returns the status of the cluster over a new connection. @throws {AshlarError} */

@@ -70,10 +70,13 @@ export async function waitUntil(
   }
   throw new AshlarError(
     "DEADLINE_EXCEEDED",
-    `Cannot start the cluster in ${cluster.directory} within ${options.timeoutMs} ms: ${lastProblem}`,
+    `Cannot start ${namesOf(cluster)} in ${cluster.directory} within ${options.timeoutMs} ms: ${lastProblem}`,
     { hint: `ashlar cluster logs --dir ${shellWord(cluster.directory)}` },
   );
 }
+
+const namesOf = ({ nodes }: AwaitedCluster): string =>
+  nodes.length === 1 ? (nodes[0]?.name ?? "") : "the cluster";
 
 async function requireAllRunning({ directory, nodes }: AwaitedCluster): Promise<void> {
   for (const node of nodes) {
@@ -81,7 +84,7 @@ async function requireAllRunning({ directory, nodes }: AwaitedCluster): Promise<
     const tail = await lastLinesOf(nodePaths(directory, node.name).log, 5);
     throw new AshlarError(
       "UNAVAILABLE",
-      `${node.name} exited while the cluster was starting; the end of its log:\n  ${tail.join("\n  ")}`,
+      `${node.name} exited while ${nodes.length === 1 ? "it" : "the cluster"} was starting; the end of its log:\n  ${tail.join("\n  ")}`,
       { hint: `ashlar cluster logs --dir ${shellWord(directory)} ${node.name}` },
     );
   }
@@ -98,4 +101,19 @@ export function missingCondition(
   const unreachable = status.masters.filter((master) => master.role === "unreachable").length;
   if (unreachable === 0) return null;
   return `no response from ${formatCount(unreachable, "master")}`;
+}
+
+/** Returns the condition of a new node that is not met. Null if the node serves. */
+export function missingNode(
+  { name, role, address }: LocalNode,
+  status: ClusterStatus,
+): string | null {
+  if (role === "master") {
+    const member = status.masters.find((each) => each.address === address);
+    return member === undefined || member.role === "unreachable"
+      ? `no response from ${name}`
+      : null;
+  }
+  const server = status.chunkservers.find((each) => each.address === address);
+  return server?.state === "live" ? null : `${name} is ${server?.state ?? "not registered"}`;
 }

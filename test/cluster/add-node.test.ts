@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { runningPid } from "../../client/cli/cluster/node-process.ts";
+import { addFailure, undoAdd } from "../../client/cli/cluster/undo-add.ts";
+import { main } from "../../client/cli/main.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { LocalNode } from "../../shared/platform/local-cluster-file.ts";
+import type { ClusterStatus } from "../../shared/protocol/fleet-api.ts";
+import { eventually } from "../client/support/loopback-cluster.ts";
+import { MemoryCliEnv, runCli } from "../support/memory-cli-env.ts";
+import { HEAL_TIMEOUT_MS, StartedCluster } from "../support/started-cluster.ts";
+
+const ROLES = [
+  { role: "chunkserver", name: "c2" },
+  { role: "master", name: "m2" },
+] as const;
+
+describe("`cluster add` that fails", () => {
+  let started: StartedCluster;
+  before(async () => {
+    started = await StartedCluster.start({ masters: 1, chunkservers: 1 });
+  });
+  after(async () => {
+    await started[Symbol.asyncDispose]();
+  });
+
+  const filePath = (): string => join(started.cluster.directory, "cluster.json");
+  const add = (...words: string[]) =>
+    runCli(["cluster", "add", "--dir", started.cluster.directory, ...words]);
+
+  /** Checks that neither the file nor the directory has the node, and that it does not run. */
+  async function assertGone(name: string, file: string): Promise<void> {
+    assert.equal(await readFile(filePath(), "utf8"), file);
+    assert.equal(existsSync(join(started.cluster.directory, name)), false, name);
+    const node = { name } as LocalNode;
+    assert.equal(await runningPid(started.cluster.directory, node), null, name);
+  }
+
+  for (const { role, name } of ROLES) {
+    it(`leaves the directory as before: a ${role} that does not serve in time`, async () => {
+      const file = await readFile(filePath(), "utf8");
+      const { status, stderr } = await add(role, "--wait", "1ms");
+      assert.ok(status === 124 || status === 5, `${status}: ${stderr}`);
+      assert.match(stderr, /; [cm]2 was removed again: the cluster is as before\n/);
+      await assertGone(name, file);
+    });
+
+    it(`leaves the directory as before: Ctrl-C while a ${role} starts`, async () => {
+      const file = await readFile(filePath(), "utf8");
+      const env = new MemoryCliEnv();
+      const ended = main(["cluster", "add", "--dir", started.cluster.directory, role], env);
+      const log = join(started.cluster.directory, name, "process.json");
+      await eventually("the node is starting", () => existsSync(log));
+      env.signals.emit("SIGINT");
+      assert.equal(await ended, 130, env.stderr.text());
+      assert.match(env.stderr.text(), /^[cm]2 was removed again: the cluster is as before\n/);
+      await assertGone(name, file);
+    });
+  }
+
+  it("keeps a node that the masters know or can know, and says how to go on", async () => {
+    const { directory } = started.cluster;
+    const [, server] = started.cluster.nodes;
+    assert.ok(server?.role === "chunkserver");
+    const file = await readFile(filePath(), "utf8");
+    const status = await started.cluster.status(5_000);
+    const silent = (): Promise<ClusterStatus> =>
+      Promise.reject(new AshlarError("UNAVAILABLE", "Cannot reach any master"));
+    for (const answer of [() => Promise.resolve(status), silent]) {
+      const kept = await undoAdd({ directory, status: answer }, server);
+      assert.match(kept ?? "", /^the masters (know it|do not answer)/);
+      assert.equal(await readFile(filePath(), "utf8"), file);
+      const error = addFailure(server, {
+        directory,
+        error: new AshlarError("UNAVAILABLE", "x"),
+        kept,
+      });
+      assert.ok(error instanceof AshlarError);
+      assert.equal(error.message, `x; c1 stays in the cluster: ${kept}`);
+      assert.equal(error.hint, `ashlar cluster up --dir ${directory}`);
+    }
+    assert.notEqual(await runningPid(directory, server), null);
+  });
+
+  it("makes nothing if the cluster does not serve", async () => {
+    await started.cluster.kill("m1", "SIGTERM");
+    const file = await readFile(filePath(), "utf8");
+    for (const { role, name } of ROLES) {
+      const { status, stderr } = await add(role);
+      assert.equal(status, 5, stderr);
+      assert.match(
+        stderr,
+        new RegExp(`^ashlar: Cannot add a ${role}: the cluster does not serve: `),
+      );
+      assert.match(stderr, /hint: ashlar cluster up --dir /);
+      await assertGone(name, file);
+    }
+    await started.cluster.start("m1");
+    await started.waitUntilHealthy();
+  });
+});
+
+describe("`cluster add` to a cluster with a dead chunkserver", () => {
+  it("waits only for the new node, which can replace the dead one", async () => {
+    await using started = await StartedCluster.start({ masters: 1, chunkservers: 1 });
+    await started.cluster.kill("c1", "SIGKILL");
+    const { role, name } = await started.cluster.add("chunkserver", {
+      basePort: 0,
+      timeoutMs: HEAL_TIMEOUT_MS,
+    });
+    assert.deepEqual([role, name], ["chunkserver", "c2"]);
+  });
+});
