@@ -83,7 +83,7 @@ const COLUMNS: readonly Column[] = [
   { heading: "STATE" },
 ];
 
-/** What is known of a cluster that cannot serve. */
+/** The state of a cluster that cannot serve, as far as the masters know it. */
 export interface UnservedReport {
   /** "no majority: 1 of 3 masters answers" */
   readonly reason: string;

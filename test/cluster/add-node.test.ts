@@ -61,7 +61,7 @@ describe("`cluster add` that fails", () => {
     });
   }
 
-  it("keeps a node that the masters know or can know, and says how to go on", async () => {
+  it("keeps a node that the masters know or can know, and names the command that continues", async () => {
     const { directory } = started.cluster;
     const [, server] = started.cluster.nodes;
     assert.ok(server?.role === "chunkserver");

@@ -59,14 +59,14 @@ function isKnown({ address }: LocalNode, { masters, chunkservers }: ClusterStatu
   return [...masters, ...chunkservers].some((each) => each.address === address);
 }
 
-/** What became of a node that could not be added, in the details of the error. */
+/** The state of a node that could not be added, in the details of the error. */
 export interface AddFailure {
   /** "c5 was removed again" */
   readonly outcome: string;
 }
 
 /**
- * Returns the error of a failed `cluster add`, with how to go on.
+ * Returns the error of a failed `cluster add`, with the command that continues.
  *
  * @param kept result of `undoAdd`
  */

@@ -8,7 +8,7 @@ import type { Output } from "../output.ts";
 function noteOutcome(output: Output, { details, hint }: AshlarError): void {
   const { outcome } = details as Partial<AddFailure>;
   if (outcome !== undefined)
-    output.note(hint === undefined ? outcome : `${outcome}; to go on: ${hint}`);
+    output.note(hint === undefined ? outcome : `${outcome}; to continue: ${hint}`);
 }
 
 export const run: RunCommand = async (context, commandArguments, options) => {
