@@ -25,6 +25,7 @@ import type { Driver, DriverLimits } from "./driver/driver.ts";
 import type { OpenStorage } from "./driver/member-storage.ts";
 import { foundersOf, foundingRecord, openDriver } from "./driver/open-driver.ts";
 import { registerBackupHandler, registerRaftHandlers } from "./driver/raft-handlers.ts";
+import { FeatureUpgrade } from "./fleet/feature-upgrade.ts";
 import { LeaderServices } from "./fleet/leader-services.ts";
 import { Registry } from "./fleet/registry.ts";
 import { Repair } from "./fleet/repair.ts";
@@ -116,17 +117,9 @@ export async function startMaster(
     }),
   );
   const deps = makeDeps(config, env, driver);
-  const services = closers.use(
-    new LeaderServices({ ...deps, newCluster: newClusterOf(config, env) }),
-  );
-  const monitor = closers.use(
-    new StateMonitor({
-      ...deps,
-      featureLevel: () => deps.namespace().featureLevel,
-      fetchReport: (member) => fetchStateReport(pool, member.address),
-      intervalMs: config.checkpointIntervalMs,
-    }),
-  );
+  const { services, monitor, upgrade } = makeServices(config, deps, pool);
+  closers.use(services);
+  closers.use(monitor);
   const limits = { headBytesMax: TRANSACT_BYTES_MAX };
   const server = new RpcServer(wireDeps, { identity: () => identity, limits });
   closers.defer(() => server.close(config.stopGraceMs));
@@ -143,7 +136,10 @@ export async function startMaster(
     ...deps,
     fetchMasterStatus: (address) => fetchMasterStatus(pool, address),
   });
-  registerMastersHandlers(server, driver);
+  registerMastersHandlers(server, {
+    consensus: driver,
+    finalizeUpgrade: () => upgrade.finalize(),
+  });
   const ownAddress = members.find((member) => member.id === memberId)?.address ?? "";
   // Runs first, so that refused calls find the next leader immediately and no stream of a peer
   // delays the stop of the server.
@@ -257,6 +253,21 @@ function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
     historyVersionsMax: config.historyVersionsMax,
     nowMs: monotoneWallClock(env),
     propose: (command) => propose({ consensus: driver, namespace }, command),
+  };
+}
+
+/** Makes the background services of the leader. They are not started. */
+function makeServices(config: MasterConfig, deps: ServiceDeps, pool: ConnectionPool) {
+  const reports = {
+    ...deps,
+    featureLevel: () => deps.namespace().featureLevel,
+    fetchReport: ({ address }: { readonly address: string }) => fetchStateReport(pool, address),
+  };
+  const upgrade = new FeatureUpgrade(reports);
+  return {
+    upgrade,
+    services: new LeaderServices({ ...deps, upgrade, newCluster: newClusterOf(config, deps.env) }),
+    monitor: new StateMonitor({ ...reports, intervalMs: config.checkpointIntervalMs }),
   };
 }
 

@@ -58,6 +58,7 @@ export function describeStatus(status: ClusterStatus, view: StatusView): string 
     namespaceLine(status, view),
     spaceLine(status, view),
     historyLine(status),
+    ...upgradeLines(status),
     ...[historySpaceText(status) ?? []].flat(),
   ].join("\n");
 }
@@ -175,6 +176,15 @@ function spaceLine(status: ClusterStatus, { isHuman }: StatusView): string {
   if (usableBytes === null) return raw;
   const copies = formatCount(status.defaultCopies ?? 1, "copy", "copies");
   return `${raw}; for files with ${copies}: ${formatSize(usableBytes, isHuman)}`;
+}
+
+/** Returns a line if the cluster does not use all features of the leader's version. */
+function upgradeLines({ featureLevel }: ClusterStatus): readonly string[] {
+  if (featureLevel === undefined || featureLevel.current >= featureLevel.supported) return [];
+  const { current, supported } = featureLevel;
+  return [
+    `upgrade: feature level ${current}, the leader supports ${supported}; once all masters run its version: ashlar cluster finalize-upgrade`,
+  ];
 }
 
 function historyLine({ history }: ClusterStatus): string {

@@ -232,6 +232,16 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/cluster-forget.ts"),
   },
   {
+    name: "cluster finalize-upgrade",
+    summary: "let the cluster use what all masters support; no way back to an older version",
+    options: [{ flags: "-y, --yes", description: "do not ask" }],
+    examples: [
+      ["ashlar cluster finalize-upgrade", "after every master runs the new version, and runs well"],
+    ],
+    onClosedOutput: "continue",
+    load: () => import("./commands/cluster-finalize-upgrade.ts"),
+  },
+  {
     name: "completion",
     summary: "print the script that completes commands, flags and paths in a shell",
     arguments: "<shell>",

@@ -3,6 +3,7 @@ import type { MemberId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import {
   changeMasters,
+  finalizeUpgrade,
   type MastersChange,
   type MastersStatus,
   mastersStatus,
@@ -62,6 +63,15 @@ export interface Masters {
    *   vote.
    */
   transfer(memberId: number | null, options?: CallOptions): Promise<number>;
+  /**
+   * Ends an upgrade: lets the cluster use what all masters support now. Resolves with the feature level
+   * before and after. Afterwards no master can return to a version that does not support it.
+   *
+   * @throws {AshlarError} UNAVAILABLE if a master does not answer
+   */
+  finalizeUpgrade(
+    options?: CallOptions,
+  ): Promise<{ readonly before: number; readonly after: number }>;
 }
 
 const STATUS_POLL_MS = 500;
@@ -122,6 +132,12 @@ export class ClusterMasters implements Masters {
   async transfer(memberId: number | null, options: CallOptions = {}): Promise<number> {
     const to = memberId as MemberId | null;
     return (await this.#session.call(transferLeadership, { to }, options)).leaderId;
+  }
+
+  finalizeUpgrade(
+    options: CallOptions = {},
+  ): Promise<{ readonly before: number; readonly after: number }> {
+    return this.#session.call(finalizeUpgrade, {}, options);
   }
 
   /**

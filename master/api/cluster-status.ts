@@ -3,6 +3,7 @@ import { CHUNK_BYTES_MAX, type LogIndex } from "../../shared/base/ids.ts";
 import type { ClusterStatus, masterStatusSchema } from "../../shared/protocol/fleet-api.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { ClusterFacts } from "../namespace/command.ts";
+import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { evaluateHealth } from "../placement/evaluate-health.ts";
 import { type MasterDeps, requireFacts } from "./leader-context.ts";
 
@@ -52,6 +53,7 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
     index: namespace.appliedIndex,
     masters,
     chunkservers,
+    featureLevel: { current: namespace.featureLevel, supported: FEATURE_LEVEL_MAX },
     health: { ...health, reasons: [...health.reasons] },
     ...(storageClass === undefined ? {} : { defaultCopies: storageClass.copies }),
     namespace: {

@@ -3,8 +3,24 @@ import type { Handlers } from "../../shared/wire/rpc.ts";
 import type { Consensus } from "../consensus.ts";
 import { requireLeader } from "./leader-context.ts";
 
-/** Registers the handlers of `shared/protocol/masters-api`: status and changes of the membership. */
-export function registerMastersHandlers(handlers: Handlers, consensus: Consensus): void {
+/** Dependencies of the handlers of `masters-api`. */
+export interface MastersDeps {
+  readonly consensus: Consensus;
+  /** Raises the feature level: see `masters.finalize-upgrade`. */
+  readonly finalizeUpgrade: () => Promise<{ readonly before: number; readonly after: number }>;
+}
+
+/**
+ * Registers the handlers of `shared/protocol/masters-api`: status and changes of the membership, and
+ * the end of an upgrade.
+ */
+export function registerMastersHandlers(handlers: Handlers, deps: MastersDeps): void {
+  const { consensus, finalizeUpgrade } = deps;
+  handlers.onCall(api.finalizeUpgrade, async (request) => {
+    request.release();
+    requireLeader(consensus);
+    return await finalizeUpgrade();
+  });
   handlers.onCall(api.mastersStatus, async (request, context) => {
     request.release();
     requireLeader(consensus);

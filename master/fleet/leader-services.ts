@@ -6,6 +6,7 @@ import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Consensus, ConsensusStatus } from "../consensus.ts";
 import type { RepairState } from "../fleet-view.ts";
 import type { Bootstrap, ClusterFacts, Command, Success } from "../namespace/command.ts";
+import type { FeatureUpgrade } from "./feature-upgrade.ts";
 import { IntentFloor } from "./intent-floor.ts";
 import type { Registry } from "./registry.ts";
 import type { Repair } from "./repair.ts";
@@ -21,6 +22,8 @@ export interface ServicesState extends RepairState {
   }): readonly { readonly sessionId: SessionId }[];
   hasSession(sessionId: SessionId): boolean;
   intentFloor(): LogIndex;
+  /** Whether nothing was ever created in the cluster. */
+  readonly isUnused: boolean;
   reclaimPending(nowMs: number, versionsMax: number): boolean;
 }
 
@@ -34,6 +37,7 @@ export interface LeaderServicesOptions {
   readonly registry: Registry;
   readonly repair: Repair;
   readonly sessions: SessionMonitor;
+  readonly upgrade: FeatureUpgrade;
   /** Maximum number of superseded records in the history; see the `reclaim` command. */
   readonly historyVersionsMax: number;
   /** The settings of a new cluster. */
@@ -68,6 +72,8 @@ export class LeaderServices implements AsyncDisposable {
   #floor: IntentFloor | null = null;
   /** The term for which the services were last prepared. They are prepared once in each term. */
   #termPrepared = -1;
+  /** The term in which this member created the cluster. */
+  #termFounded = -1;
   #lastStepMs: number;
   #lastHousekeepingMs = 0;
   /** The last session that was read. Null at the beginning. Reading never ends: it starts again. */
@@ -125,6 +131,7 @@ export class LeaderServices implements AsyncDisposable {
       registry.startGracePeriod(state().servers());
     }
     repair.step(state());
+    if (status.term === this.#termFounded || state().isUnused) await this.#raiseNewCluster();
     if (nowMs - this.#lastHousekeepingMs < HOUSEKEEPING_MS) return;
     this.#lastHousekeepingMs = nowMs;
     await this.#housekeep(nowMs);
@@ -136,6 +143,7 @@ export class LeaderServices implements AsyncDisposable {
     if (state().clusterFacts() === undefined) {
       env.log.info("Creating the cluster", { clusterId: newCluster.clusterId });
       await propose({ kind: "bootstrap", nowMs: nowMs(), ...newCluster });
+      this.#termFounded = status.term;
     }
     const lifetimeMs = state().clusterFacts()?.intentLifetimeMs ?? newCluster.intentLifetimeMs;
     this.#floor = new IntentFloor({ lifetimeMs });
@@ -144,6 +152,18 @@ export class LeaderServices implements AsyncDisposable {
     sessions.reset();
     this.#sessionsAfter = null;
     this.#termPrepared = status.term;
+  }
+
+  /** Raises the feature level of a new cluster. No older version has used its state. */
+  async #raiseNewCluster(): Promise<void> {
+    const { upgrade } = this.#options;
+    if (!upgrade.isPossible) return;
+    try {
+      await upgrade.finalize();
+    } catch (error) {
+      // A master is still starting: the next step tries again.
+      if (!isAshlarError(error) || error.retry === "never") throw error;
+    }
   }
 
   /** Raises the intent floor, expires sessions and reclaims history. */

@@ -6,7 +6,7 @@ import type { Env } from "../../shared/ports/env.ts";
 import type { Consensus, ConsensusStatus } from "../consensus.ts";
 import type { StateMark } from "../namespace/checkpoints.ts";
 import type { Command, Success } from "../namespace/command.ts";
-import { FEATURE_LEVEL_CHECKPOINTS, FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
+import { FEATURE_LEVEL_CHECKPOINTS } from "../namespace/feature-levels.ts";
 
 /** Report of a member about its program and its state. */
 export interface StateReport {
@@ -16,14 +16,16 @@ export interface StateReport {
   readonly marks: readonly StateMark[];
 }
 
+/** Fetches the report of a member, or of this member. Rejects after a short timeout. */
+export type FetchReport = (member: ConsensusStatus["members"][number]) => Promise<StateReport>;
+
 /** Dependencies and settings of a StateMonitor. */
 export interface StateMonitorOptions {
   readonly env: Pick<Env, "clock" | "log">;
   readonly consensus: Pick<Consensus, "status">;
   /** Returns the current feature level of the cluster. */
   readonly featureLevel: () => number;
-  /** Fetches the report of a member, or of this member. Rejects after a short timeout. */
-  readonly fetchReport: (member: ConsensusStatus["members"][number]) => Promise<StateReport>;
+  readonly fetchReport: FetchReport;
   readonly propose: (command: Command) => Promise<Success>;
   /** Interval between two steps, in milliseconds. */
   readonly intervalMs: number;
@@ -46,10 +48,9 @@ interface ProposedCheckpoint {
 }
 
 /**
- * Collects from all members, at intervals, the feature level that they support and the hash of
- * their state at the last checkpoint. Proposes a higher feature level when all members support it,
- * and a checkpoint with the hash of the majority at the previous checkpoint (the verdict). A member
- * whose hash differs from the verdict stops.
+ * Collects from all members, at intervals, the hash of their state at the last checkpoint. Proposes a
+ * checkpoint with the hash of the majority at the previous checkpoint (the verdict). A member whose
+ * hash differs from the verdict stops.
  *
  * The state of the leader has no privilege: if it differs, the leader stops like any other member.
  * Without a majority of equal hashes no member stops, because it is not known which state is right.
@@ -103,11 +104,9 @@ export class StateMonitor implements AsyncDisposable {
       this.#lastCheckpoint = null;
       return;
     }
-    const answers = await Promise.all(members.map((member) => this.#fetchAnswer(member)));
-    const level = commonLevel(answers);
-    if (level > featureLevel()) await propose({ kind: "raise-feature-level", level });
     // A single member has no other state to compare with.
     if (members.length < 2 || featureLevel() < FEATURE_LEVEL_CHECKPOINTS) return;
+    const answers = await Promise.all(members.map((member) => this.#fetchAnswer(member)));
     const hasNewEntries =
       this.#lastCheckpoint === null || appliedIndex > this.#lastCheckpoint.index;
     const verdict =
@@ -151,10 +150,4 @@ export class StateMonitor implements AsyncDisposable {
     }
     return verdict;
   }
-}
-
-/** Returns the highest feature level that all members support. 0 if a member did not answer. */
-function commonLevel(answers: readonly MemberAnswer[]): number {
-  const levels = answers.map(({ report }) => report?.featureLevelMax ?? 0);
-  return Math.min(FEATURE_LEVEL_MAX, ...levels);
 }

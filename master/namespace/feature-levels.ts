@@ -5,8 +5,8 @@ import type { Command, NamespaceOperation } from "./command.ts";
  * The highest feature level that this program supports. It supports all lower levels too.
  *
  * The feature level of a cluster says what its members may write to the log and the state. It never
- * decreases. A log entry raises it once every member has reported that it supports the new level. A
- * change of the replicated data (a new command, a changed encoding of a record) needs a new level.
+ * decreases. A log entry raises it when the cluster is founded, and when an operator has finished an
+ * upgrade and every member has reported that it supports the new level. A change of the replicated data (a new command, a changed encoding of a record) needs a new level.
  *
  *     1  every command whose level in `COMMAND_LEVELS` is 1
  *     2  checkpoints
@@ -81,7 +81,9 @@ function requireLevel(kind: string, requiredLevel: number, level: number): void 
   throw new AshlarError(
     "VERSION_MISMATCH",
     `Cannot propose ${kind}: expected feature level ${requiredLevel} or higher: current value is ${level}`,
-    { hint: "The cluster raises the level when every master runs a version that supports it" },
+    {
+      hint: "Run `ashlar cluster finalize-upgrade` once every master runs a version that supports it",
+    },
   );
 }
 

@@ -39,7 +39,7 @@ import { type PathHistoryOptions, pathHistory } from "./path-history.ts";
 import * as queries from "./queries.ts";
 import { isReclaimPending } from "./reclaim.ts";
 import { runQuery } from "./refusal.ts";
-import { State } from "./state.ts";
+import { ROOT_INODE, State } from "./state.ts";
 import { pathOfInode } from "./tree.ts";
 import type {
   ChunkView,
@@ -368,6 +368,11 @@ export class Namespace implements StateMachine {
   /** Returns the facts that `bootstrap` sets. Undefined before `bootstrap`. */
   clusterFacts(): ClusterFacts | undefined {
     return this.#state.clusterFacts;
+  }
+
+  /** Whether no file or directory was ever created. */
+  get isUnused(): boolean {
+    return this.#state.totals.nextInode <= ROOT_INODE + 1;
   }
 
   counters(): Counters {

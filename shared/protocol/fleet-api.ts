@@ -206,6 +206,14 @@ export const status = defineCall(
     masters: v.array(masterStatusSchema),
     chunkservers: v.array(chunkserverStatusSchema),
     health: healthSchema,
+    /** Absent in old versions. */
+    featureLevel: v.optional(
+      v.object({
+        current: countSchema,
+        /** The level that the program of the leader supports. */
+        supported: countSchema,
+      }),
+    ),
     /** Replicas of a chunk in the default storage class. Absent in old versions. */
     defaultCopies: v.optional(countSchema),
     namespace: v.object({

@@ -3,6 +3,7 @@ import { defineCall } from "./method.ts";
 import { BY_OPERATORS } from "./roles.ts";
 import {
   addressSchema,
+  countSchema,
   logIndexSchema,
   memberIdSchema,
   shortTextSchema,
@@ -75,6 +76,17 @@ export const changeMasters = defineCall(
 );
 /** Request of `masters.change`. */
 export type MastersChange = ReturnType<(typeof changeMasters)["parseRequest"]>;
+
+/**
+ * Raises the feature level of the cluster to the highest one that all masters support. It never
+ * decreases: afterwards no master can return to a version that does not support it.
+ */
+export const finalizeUpgrade = defineCall(
+  "masters.finalize-upgrade",
+  BY_OPERATORS,
+  v.object({}),
+  v.object({ before: countSchema, after: countSchema }),
+);
 
 /** Transfers the leadership to `to`, or for null to the most up-to-date member. */
 export const transferLeadership = defineCall(

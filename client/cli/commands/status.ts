@@ -171,6 +171,7 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       chunk_count: server.chunkCount,
       last_heard_ms_ago: server.lastHeardMsAgo,
     })),
+    feature_level: status.featureLevel ?? null,
     default_copies: status.defaultCopies ?? null,
     namespace: {
       file_count: namespace.fileCount,

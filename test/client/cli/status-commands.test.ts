@@ -59,6 +59,18 @@ describe("commands that show a cluster", () => {
     assert.equal(env.stderr.text(), "");
   });
 
+  it("show a feature level that can rise, and a new cluster has the highest", async () => {
+    const { cluster, run } = await startCluster();
+    await using _cluster = cluster;
+    const { stdout } = await run(undefined, "status", "--json");
+    const level = jsonLines(stdout)[0]?.["feature_level"] as Record<string, number>;
+    assert.equal(level["current"], level["supported"]);
+    assert.doesNotMatch((await run(100, "status")).stdout, /upgrade/);
+    const again = await run(100, "cluster", "finalize-upgrade");
+    assert.equal(again.status, 0);
+    assert.match(again.stderr, /nothing to do: the cluster is at feature level \d+/);
+  });
+
   it("redraw a terminal with `status --watch`", async () => {
     const { cluster, variables } = await startCluster();
     await using _cluster = cluster;

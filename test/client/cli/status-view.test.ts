@@ -86,9 +86,9 @@ const OPTIONS: OutputOptions = {
   onClosed: "stop",
 };
 
-function shown(names: NodeNames, columns: number | undefined): string {
+function shown(names: NodeNames, columns: number | undefined, changes = {}): string {
   const output = new Output(new MemoryCliEnv({ columns }), OPTIONS);
-  return describeStatus(statusOf(), { output, names, isHuman: output.isTerminal });
+  return describeStatus(statusOf(changes), { output, names, isHuman: output.isTerminal });
 }
 
 /** Returns the lines of the tables: those after the first blank line and before the last. */
@@ -97,6 +97,13 @@ function tableLines(text: string): string[] {
 }
 
 describe("status on a terminal", () => {
+  it("has a line as long as an upgrade is not finished", () => {
+    const levels = (current: number) => ({ featureLevel: { current, supported: 9 } });
+    assert.match(shown(NAMES, 100, levels(8)), /feature level 8, .* 9; .*finalize-upgrade/);
+    assert.doesNotMatch(shown(NAMES, 100, levels(9)), /upgrade/);
+    assert.doesNotMatch(shown(NAMES, 100), /upgrade/);
+  });
+
   const KINDS = [
     { kind: "node names", names: NAMES, rowNames: ["m1", "c3"] },
     { kind: "a list of masters", names: NO_NAMES, rowNames: ["3a2b3c4d"] },

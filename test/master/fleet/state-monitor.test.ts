@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { propose } from "../../../master/api/leader-context.ts";
-import type { StateReport } from "../../../master/fleet/state-monitor.ts";
-import { StateMonitor } from "../../../master/fleet/state-monitor.ts";
+import { type FeatureLevels, FeatureUpgrade } from "../../../master/fleet/feature-upgrade.ts";
+import {
+  StateMonitor,
+  type StateMonitorOptions,
+  type StateReport,
+} from "../../../master/fleet/state-monitor.ts";
 import type { Command, Success } from "../../../master/namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
@@ -29,11 +33,24 @@ class MonitoredGroup {
     });
   }
 
+  /** Starts a group at the highest feature level. */
   static async start(): Promise<MonitoredGroup> {
+    const monitored = await MonitoredGroup.startAtFirstLevel();
+    await monitored.finalizeUpgrade();
+    return monitored;
+  }
+
+  static async startAtFirstLevel(): Promise<MonitoredGroup> {
     const monitored = new MonitoredGroup();
     for (const member of monitored.group.members) await monitored.group.startMember(member);
     await monitored.propose(BOOTSTRAP);
     return monitored;
+  }
+
+  async finalizeUpgrade(): Promise<FeatureLevels> {
+    const leader = await this.group.leader();
+    const upgrade = new FeatureUpgrade(this.#optionsOf(leader));
+    return this.group.clock.advanceFor(upgrade.finalize(), "the feature level is raised");
   }
 
   namespace(member: TestMember): Namespace {
@@ -67,16 +84,19 @@ class MonitoredGroup {
   monitorOf(leader: TestMember): StateMonitor {
     const known = this.monitors.get(leader);
     if (known !== undefined) return known;
-    const monitor = new StateMonitor({
+    const monitor = new StateMonitor({ ...this.#optionsOf(leader), intervalMs: 30_000 });
+    this.monitors.set(leader, monitor);
+    return monitor;
+  }
+
+  #optionsOf(leader: TestMember): Omit<StateMonitorOptions, "intervalMs"> {
+    return {
       env: { clock: this.group.clock, log: leader.log },
       consensus: leader.running,
       featureLevel: () => this.namespace(leader).featureLevel,
       fetchReport: async ({ id }) => this.#report(id),
       propose: (command) => this.proposeAt(leader, command),
-      intervalMs: 30_000,
-    });
-    this.monitors.set(leader, monitor);
-    return monitor;
+    };
   }
 
   #report(id: number): StateReport {
@@ -189,32 +209,34 @@ describe("the state monitor", () => {
 });
 
 describe("the feature level of a cluster", () => {
-  it("rises only when every member reports support for it", async () => {
-    const monitored = await MonitoredGroup.start();
-    const leader = await monitored.group.leader();
-    monitored.reportOverrides.set(3, { featureLevelMax: 1 });
-    await monitored.step();
-    assert.equal(monitored.namespace(leader).featureLevel, 1);
-    monitored.reportOverrides.set(3, null);
-    await monitored.step();
-    assert.equal(monitored.namespace(leader).featureLevel, 1);
-    monitored.reportOverrides.delete(3);
-    await monitored.step();
-    for (const member of monitored.group.members) {
-      assert.equal(monitored.namespace(member).featureLevel, FEATURE_LEVEL_MAX);
-    }
-    await monitored.group.stopAll();
-  });
-
-  it("refuses commands that an older member does not support", async () => {
-    const monitored = await MonitoredGroup.start();
+  it("is not raised by itself, and refuses commands that an older member does not support", async () => {
+    const monitored = await MonitoredGroup.startAtFirstLevel();
     const leader = await monitored.group.leader();
     const checkpoint: Command = { kind: "checkpoint", verdict: null };
+    for (let step = 0; step < 3; step += 1) await monitored.step();
     const { lastIndex } = leader.running.status();
     await assert.rejects(monitored.proposeAt(leader, checkpoint), { code: "VERSION_MISMATCH" });
     assert.equal(leader.running.status().lastIndex, lastIndex);
-    await monitored.step();
+    assert.deepEqual(await monitored.finalizeUpgrade(), { before: 1, after: FEATURE_LEVEL_MAX });
     await monitored.propose(checkpoint);
+    await monitored.group.stopAll();
+  });
+
+  it("rises to what every member supports, and only if every member answers", async () => {
+    const monitored = await MonitoredGroup.startAtFirstLevel();
+    monitored.reportOverrides.set(3, { featureLevelMax: 1 });
+    assert.deepEqual(await monitored.finalizeUpgrade(), { before: 1, after: 1 });
+    monitored.reportOverrides.set(3, { featureLevelMax: 2 });
+    assert.deepEqual(await monitored.finalizeUpgrade(), { before: 1, after: 2 });
+    monitored.reportOverrides.set(3, null);
+    await assert.rejects(monitored.finalizeUpgrade(), /none from master 3/);
+    await monitored.step(); // Until the followers have applied the entries.
+    for (const member of monitored.group.members) {
+      assert.equal(monitored.namespace(member).featureLevel, 2);
+    }
+    monitored.reportOverrides.delete(3);
+    assert.deepEqual(await monitored.finalizeUpgrade(), { before: 2, after: FEATURE_LEVEL_MAX });
+    assert.deepEqual((await monitored.finalizeUpgrade()).before, FEATURE_LEVEL_MAX);
     await monitored.group.stopAll();
   });
 });

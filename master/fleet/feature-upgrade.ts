@@ -1,0 +1,72 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { Consensus } from "../consensus.ts";
+import type { Command, Success } from "../namespace/command.ts";
+import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
+import type { FetchReport } from "./state-monitor.ts";
+
+/** Dependencies of a FeatureUpgrade. */
+export interface FeatureUpgradeOptions {
+  readonly consensus: Pick<Consensus, "status">;
+  /** Returns the current feature level of the cluster. */
+  readonly featureLevel: () => number;
+  readonly fetchReport: FetchReport;
+  readonly propose: (command: Command) => Promise<Success>;
+}
+
+/** The feature level of a cluster before and after an upgrade. */
+export interface FeatureLevels {
+  readonly before: number;
+  readonly after: number;
+}
+
+/**
+ * Raises the feature level of the cluster to the highest one that all masters support. After that an
+ * older version cannot use the state, so only an operator starts it, once no master has to return to
+ * an older version. A new cluster is raised when it is founded.
+ */
+export class FeatureUpgrade {
+  readonly #options: FeatureUpgradeOptions;
+
+  constructor(options: FeatureUpgradeOptions) {
+    this.#options = options;
+  }
+
+  /** Returns whether this program supports a higher level than that of the cluster. */
+  get isPossible(): boolean {
+    return this.#options.featureLevel() < FEATURE_LEVEL_MAX;
+  }
+
+  /**
+   * Runs on the leader.
+   *
+   * @throws {AshlarError} UNAVAILABLE if a master does not answer: its version is unknown. Nothing is
+   *   changed then.
+   */
+  async finalize(): Promise<FeatureLevels> {
+    const { consensus, featureLevel, fetchReport, propose } = this.#options;
+    const before = featureLevel();
+    const { members } = consensus.status();
+    const levels = await Promise.all(
+      members.map(async (member) => {
+        try {
+          return (await fetchReport(member)).featureLevelMax;
+        } catch {
+          return null;
+        }
+      }),
+    );
+    const silent = members.filter((_, position) => levels[position] === null);
+    if (silent.length > 0) {
+      const names = silent.map(({ id, address }) => `master ${id} (${address})`).join(", ");
+      throw new AshlarError(
+        "UNAVAILABLE",
+        `Cannot raise the feature level: expected an answer of every master: none from ${names}`,
+        { hint: "Start the master, or remove it from the cluster, then repeat the command" },
+      );
+    }
+    const level = Math.min(FEATURE_LEVEL_MAX, ...levels.map((each) => each ?? 0));
+    if (level <= before) return { before, after: before };
+    await propose({ kind: "raise-feature-level", level });
+    return { before, after: level };
+  }
+}
