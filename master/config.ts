@@ -56,6 +56,11 @@ export const masterConfigSchema = v.strictObject({
   ),
   /** Whether this member waits until `ashlar master add` adds it, and does not found a cluster. */
   join: v.optional(v.boolean(), false),
+  /**
+   * Members of the config that cannot be started: the others found the cluster without them. Only on
+   * the command line, once: in a config file it would let an emptied master found a second cluster.
+   */
+  foundWithout: v.optional(v.pipe(v.array(countSchema(1, 2 ** 31)), v.maxLength(8)), []),
   /** Address at which this member listens. Default: its address in `members`. */
   listen: v.optional(addressSchema),
   /** Address of the HTTP server for health and metrics. Null disables the HTTP server. */
@@ -106,6 +111,8 @@ export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = 
   memberId: "number of this member, from 1",
   members: "the members, this one among them: 1=HOST:PORT,2=HOST:PORT,…",
   join: "true: wait to be added to a running cluster, do not found one",
+  foundWithout:
+    "new cluster: found it without these members of the config, for instance 3 (flag only)",
   listen: "address to listen at (default: the address of this member in members)",
   http: "health and metrics over HTTP (default: none)",
   heartbeatIntervalMs: "interval of heartbeats of the leader (100ms)",
@@ -133,9 +140,13 @@ export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = 
 /**
  * Checks the constraints between settings.
  *
+ * @param origins the source of each value
  * @throws {AshlarError} INVALID_ARGUMENT with the key and its constraint
  */
-export function checkMasterConfig(config: MasterConfig): void {
+export function checkMasterConfig(
+  config: MasterConfig,
+  origins: Readonly<Record<string, { readonly kind: string }>> = {},
+): void {
   // Raft §5.6: the broadcast time must be well below the election timeout. Otherwise elections
   // would depose working leaders.
   if (config.electionTimeoutMsMin < 3 * config.heartbeatIntervalMs) {
@@ -148,6 +159,19 @@ export function checkMasterConfig(config: MasterConfig): void {
   if (new Set(ids).size !== ids.length) throw invalid("members", "expected each number once");
   if (!ids.includes(config.memberId as MemberId)) {
     throw invalid("members", `expected member ${config.memberId} (memberId) among them`);
+  }
+  checkFoundWithout(config, origins["foundWithout"]?.kind ?? "flag");
+}
+
+/** @param origin the kind of the source of `foundWithout` */
+function checkFoundWithout(config: MasterConfig, origin: string): void {
+  const ids = membersOf(config).map((member) => member.id);
+  const isOther = (id: number): boolean => id !== config.memberId && ids.includes(id as MemberId);
+  if (!config.foundWithout.every(isOther)) {
+    throw invalid("foundWithout", "expected numbers of other members");
+  }
+  if (origin === "file" || origin === "environment") {
+    throw invalid("foundWithout", `expected it on the command line: it is set in the ${origin}`);
   }
 }
 

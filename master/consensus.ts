@@ -92,6 +92,11 @@ export interface ConsensusStatus {
    * by its own log or by the report of a peer.
    */
   readonly memberPhase: "member" | "joining" | "removed";
+  /**
+   * Why this master, a founder with an empty directory, does not take part in the group yet. Null
+   * if it does.
+   */
+  readonly waitingReason: string | null;
   /** Known addresses of all masters. */
   readonly masters: readonly string[];
   /** Addresses of those masters that are learners, as of the applied entries. */

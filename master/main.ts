@@ -105,12 +105,13 @@ function restoreCluster(commandLine: readonly string[]): Promise<number> {
 
 /** Returns ready if this master is a member and knows a leader, so that it serves or redirects calls. */
 function readiness(master: RunningMaster): { ready: boolean; reason?: string } {
-  const { leaderId, memberPhase, memberId } = master.consensus.status();
+  const { leaderId, memberPhase, memberId, waitingReason } = master.consensus.status();
   if (memberPhase === "joining") {
     const command = `ashlar master add ${memberId}=${master.address}`;
     return { ready: false, reason: `this master waits to be added to the cluster: ${command}` };
   }
   if (memberPhase === "removed")
     return { ready: false, reason: "this master was removed from the cluster" };
+  if (waitingReason !== null) return { ready: false, reason: `this master ${waitingReason}` };
   return leaderId === null ? { ready: false, reason: "no leader is known" } : { ready: true };
 }

@@ -21,7 +21,7 @@ import { registerMastersHandlers } from "./api/masters-handlers.ts";
 import { registerNamespaceHandlers } from "./api/namespace-handlers.ts";
 import { type MasterConfig, membersOf } from "./config.ts";
 import type { ConsensusStatus } from "./consensus.ts";
-import type { Driver, DriverLimits } from "./driver/driver.ts";
+import type { Driver, DriverLimits, DriverOptions } from "./driver/driver.ts";
 import type { OpenStorage } from "./driver/member-storage.ts";
 import { foundersOf, foundingRecord, openDriver } from "./driver/open-driver.ts";
 import { registerBackupHandler, registerRaftHandlers } from "./driver/raft-handlers.ts";
@@ -110,7 +110,7 @@ export async function startMaster(
       clusterId,
       memberId,
       members,
-      join: config.join,
+      ...foundingOf(config),
       timing: config,
       limits: options.limits ?? {},
       onFatal: options.onFatal,
@@ -157,6 +157,10 @@ export async function startMaster(
     namespace: deps.namespace,
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
+}
+
+function foundingOf(config: MasterConfig): Pick<DriverOptions, "join" | "foundWithout"> {
+  return { join: config.join, foundWithout: config.foundWithout as MemberId[] };
 }
 
 /** Logs each change of the phase of this member: waits to be added, is a member, was removed. */

@@ -165,10 +165,11 @@ export class Applier {
     const { machine, membershipAfter, onApplied, onBatch } = this.#options;
     assert(entry.index === machine().appliedIndex + 1, "entries are applied without gaps");
     const { index, term } = entry;
-    const membership = membershipAfter(entry);
-    const data = entry.kind === "normal" ? entry.data : NO_DATA;
+    // The data of entry 1 is not a command: it names the founders.
+    const data = entry.kind === "normal" && index > 1 ? entry.data : NO_DATA;
     let outcome: unknown;
     try {
+      const membership = membershipAfter(entry);
       outcome = machine().apply({ index, term, data, membership });
     } catch (error) {
       if (!isAshlarError(error)) throw error;

@@ -37,6 +37,11 @@ export interface DriverOptions {
    * it founds a new cluster.
    */
   readonly join?: boolean;
+  /**
+   * Members that are not founders: the others found a cluster without them. Used only while the
+   * data directory is empty.
+   */
+  readonly foundWithout?: readonly MemberId[];
   readonly timing?: Partial<DriverTiming>;
   readonly limits?: Partial<DriverLimits>;
   /**

@@ -4,12 +4,13 @@ import type { MemberAddress } from "../consensus.ts";
 import type { Membership, PeerMessage, SnapshotRequest } from "../raft/messages.ts";
 import type { RaftNode } from "../raft/raft.ts";
 import type { DriverLimits, DriverOptions, DriverTiming } from "./driver.ts";
+import type { Founding } from "./founding.ts";
 import type { MemberStorage } from "./member-storage.ts";
 import { MembershipChanger, type MembershipChangerOptions } from "./membership-changer.ts";
 import type { MembershipState } from "./membership-state.ts";
 import { identifyPeer, type OwnIdentity } from "./peer-handshake.ts";
 import { PeerService } from "./peer-service.ts";
-import { Peers } from "./peers.ts";
+import { Peers, type PeersOptions } from "./peers.ts";
 import type { OfferOutcome } from "./snapshot-offers.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
@@ -30,15 +31,18 @@ export interface MemberDeps {
   readonly node: RaftNode;
   /** The membership before the first entry, from the configs. Stored with the first entry. */
   readonly founders: Membership;
+  readonly founding: Founding;
   readonly membershipState: MembershipState;
 }
 
 /** Makes the links to the peers, and connects to the current peers. */
-export function makePeers(deps: MemberDeps): Peers {
-  const { options, own, storage, timing, limits, node, membershipState } = deps;
+export function makePeers(deps: MemberDeps, callbacks: Pick<PeersOptions, "onConnected">): Peers {
+  const { options, own, storage, timing, limits, node, membershipState, founding } = deps;
   const peers = new Peers({
     ...options.env,
+    ...callbacks,
     own,
+    founding,
     incarnations: storage.incarnations,
     connect: options.connect,
     timeoutMs: timing.connectTimeoutMs,
@@ -47,6 +51,7 @@ export function makePeers(deps: MemberDeps): Peers {
     onHandshake: ({ isMember, appliedIndex, members }) =>
       membershipState.notePeerReport({ isMember, appliedIndex, members }),
   });
+  founding.onPoke(() => peers.poke());
   peers.setPeers(membershipState.peers);
   return peers;
 }
@@ -131,11 +136,13 @@ export function makeService(
     readonly onDamage: (error: AshlarError) => void;
   },
 ): PeerService {
-  const { options, own, storage, holder, timing, limits, membershipState, founders } = deps;
+  const { options, own, storage, holder, timing, limits, membershipState } = deps;
+  const { founders, founding } = deps;
   return new PeerService({
     ...options.env,
     ...callbacks,
     own,
+    founding,
     incarnations: storage.incarnations,
     membershipState,
     isFounding: () => founders.voters.length > 0 && holder.machine.appliedIndex === 0,

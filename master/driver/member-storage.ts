@@ -38,6 +38,14 @@ export interface IncarnationRegister {
    * @throws {AshlarError} WRONG_IDENTITY if another incarnation of the peer is recorded
    */
   check(peer: MemberId, incarnation: string): Promise<void>;
+  /** Returns the recorded incarnation of `peer`, or null. */
+  incarnationOf(peer: MemberId): string | null;
+  /**
+   * Resolves when these incarnations are durably recorded, in place of others.
+   *
+   * @throws {AshlarError} DISK_FAILED, NO_SPACE
+   */
+  record(incarnations: ReadonlyMap<MemberId, string>): Promise<void>;
   /** Returns whether no other incarnation of `peer` is recorded. */
   isCurrent(peer: MemberId, incarnation: string): boolean;
   /**

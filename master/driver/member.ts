@@ -64,6 +64,8 @@ export class Member implements Driver {
   readonly #stateListeners: Array<(machine: StateMachine) => void> = [];
   readonly #stallListeners: Array<(stalledMs: number) => void> = [];
   #leadership: Leadership;
+  /** Whether this member began empty and takes part, and is the first of its founders. */
+  #isFirstFounder = false;
   /** The error with which this member rejects all requests after it halted. Null while it runs. */
   #haltReason: AshlarError | null = null;
   #closing: Promise<void> | null = null;
@@ -80,10 +82,11 @@ export class Member implements Driver {
     this.#statusTracker = new StatusTracker({
       node: deps.node,
       membershipState: deps.membershipState,
+      founding: deps.founding,
       appliedIndex: () => this.stateMachine.appliedIndex,
     });
     this.#loop = this.#makeLoop();
-    this.#peers = makePeers(deps);
+    this.#peers = makePeers(deps, { onConnected: () => this.#campaignFirst() });
     const onDamage = (error: AshlarError): void => this.#fail(error);
     this.#sender = makeSender(deps, {
       onDamage,
@@ -110,10 +113,14 @@ export class Member implements Driver {
       deliver: (messages) => {
         if (this.#haltReason === null) this.#loop.deliver(messages);
       },
-      onPeerAddress: (peer) => this.#peers.notePeer(peer),
+      onPeerAddress: (peer) => {
+        this.#peers.notePeer(peer);
+        this.#campaignFirst();
+      },
     });
     this.#membershipChanger = this.#makeMembershipChanger();
     this.#loop.start();
+    this.#startFounding().catch((error: unknown) => this.#fail(error as AshlarError));
   }
 
   get memberId(): MemberId {
@@ -146,6 +153,28 @@ export class Member implements Driver {
     if (this.stateMachine.appliedIndex >= index) return Promise.resolve();
     const begin = (waiter: Waiter): void => this.#appliedWaiters.add(index, waiter);
     return this.#wait({ timeoutMs, caller }, begin).then(() => {});
+  }
+
+  /** Waits until this empty founder takes part, and then starts at once. */
+  async #startFounding(): Promise<void> {
+    const { founding, founders } = this.#deps;
+    founding.start();
+    await founding.opened;
+    this.#isFirstFounder = founders.voters[0] === this.memberId;
+    this.#campaignFirst();
+    await this.service.deliverHeld();
+  }
+
+  /**
+   * Starts the first election of a new group. One of the founders, the same for all, need not wait
+   * for its election timeout; if there is a leader already, the others refuse. Called again when
+   * the link to or from a founder is connected.
+   */
+  #campaignFirst(): void {
+    const { node } = this.#deps;
+    if (!this.#isFirstFounder || this.#haltReason !== null || node.status().term > 0) return;
+    node.campaign();
+    this.#loop.wake();
   }
 
   #wait(
@@ -277,7 +306,9 @@ export class Member implements Driver {
           this.#offers.refuseUnlessAccepted();
           this.#statusTracker.update();
         },
+        isTicking: () => this.#deps.founding.isOpen,
         onTick: (nowMs) => {
+          this.#deps.founding.onTick(nowMs);
           this.#reads.expire(nowMs);
           this.#appliedWaiters.expire(nowMs);
         },
@@ -358,7 +389,8 @@ export class Member implements Driver {
   /** Applies a membership change to the core. @returns the membership record to store, or null */
   #membershipAfter(entry: Entry): Uint8Array | null {
     const { node, membershipState } = this.#deps;
-    if (entry.kind === "normal") return entry.index === 1 ? membershipState.encode() : null;
+    if (entry.index === 1) return membershipState.applyFounding(entry.data);
+    if (entry.kind === "normal") return null;
     const change = decodeChange(entry);
     const stored = membershipState.applyChange(change, node.applyMembershipChange(change));
     this.#loop.wake();

@@ -1,3 +1,4 @@
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { MemberId } from "../../shared/base/ids.ts";
 import type { MemberAddress } from "../consensus.ts";
 import { ByteReader } from "../raft/byte-reader.ts";
@@ -20,13 +21,15 @@ export interface MemberRecord extends MemberAddress {
 export interface MembershipRecord {
   readonly membership: Membership;
   /**
-   * By ascending id. Empty before the first membership change: until then the configs of the
-   * founders have the addresses. Every change contains the records of all members, so after the
-   * first change the list is complete.
+   * By ascending id. Entry 1 has the founders with their incarnations and without addresses, which
+   * are in their configs. A cluster of version 0.1.0 has no records before its first membership
+   * change. Every change contains the records of all members.
    */
   readonly members: readonly MemberRecord[];
 }
 
+/** First byte of the data of entry 1. */
+const FOUNDING_FORMAT = 1;
 /** Smallest size of an encoded member record: the id, and the lengths of two texts. */
 const RECORD_BYTES_MIN = 8 + 4 + 4;
 const encoder = new TextEncoder();
@@ -47,6 +50,29 @@ export function decodeMembershipRecord(bytes: Uint8Array): MembershipRecord {
   const members = reader.remainingBytes === 0 ? [] : readMemberRecords(reader);
   reader.end();
   return { membership, members };
+}
+
+/** Encodes the data of entry 1: a format byte, and the membership record of the new group. */
+export function encodeFounding(record: MembershipRecord): Uint8Array {
+  const encoded = encodeMembershipRecord(record);
+  const data = new Uint8Array(1 + encoded.length);
+  data[0] = FOUNDING_FORMAT;
+  data.set(encoded, 1);
+  return data;
+}
+
+/**
+ * Decodes the data of entry 1. Returns null for a group that version 0.1.0 founded: it has no data.
+ *
+ * @throws {AshlarError} VERSION_MISMATCH, PROTOCOL_ERROR
+ */
+export function decodeFounding(data: Uint8Array): MembershipRecord | null {
+  if (data.length === 0) return null;
+  if (data[0] === FOUNDING_FORMAT) return decodeMembershipRecord(data.subarray(1));
+  throw new AshlarError(
+    "VERSION_MISMATCH",
+    `Cannot read the first entry of the log: expected format ${FOUNDING_FORMAT}: current value is ${data[0]}`,
+  );
 }
 
 /**

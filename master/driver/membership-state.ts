@@ -5,6 +5,7 @@ import type { Membership } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
 import type { IncarnationRegister } from "./member-storage.ts";
 import {
+  decodeFounding,
   decodeMemberRecords,
   decodeMembershipRecord,
   encodeMembershipRecord,
@@ -76,7 +77,8 @@ export class MembershipState {
   addressOf(id: MemberId): string | null {
     const { configured } = this.#options;
     const record = this.#record.members.find((each) => each.id === id);
-    return record?.address ?? configured.find((each) => each.id === id)?.address ?? null;
+    if (record !== undefined && record.address !== "") return record.address;
+    return configured.find((each) => each.id === id)?.address ?? null;
   }
 
   /** All members, by ascending id. */
@@ -95,13 +97,20 @@ export class MembershipState {
   recordsWith(added: readonly MemberRecord[]): readonly MemberRecord[] {
     const known = this.members.map(({ id, address }) => {
       const record = this.#record.members.find((each) => each.id === id);
-      return record ?? { id, address, incarnation: "" };
+      return { id, address, incarnation: record?.incarnation ?? "" };
     });
     return [...known, ...added].sort((left, right) => left.id - right.id);
   }
 
-  /** Returns the encoded record. It is stored with the first entry. */
-  encode(): Uint8Array {
+  /**
+   * Applies the data of entry 1.
+   *
+   * @returns the encoded record to store
+   * @throws {AshlarError} VERSION_MISMATCH
+   */
+  applyFounding(data: Uint8Array): Uint8Array {
+    const founding = decodeFounding(data);
+    if (founding !== null) this.#setRecord(founding);
     return encodeMembershipRecord(this.#record);
   }
 

@@ -13,9 +13,10 @@ import {
   type DriverTiming,
 } from "./driver.ts";
 import { fetchState } from "./fetch-state.ts";
+import { Founding } from "./founding.ts";
 import { Member, TICKS_PER_HEARTBEAT } from "./member.ts";
 import type { MemberStorage } from "./member-storage.ts";
-import { encodeMembershipRecord } from "./membership-record.ts";
+import { encodeFounding, encodeMembershipRecord } from "./membership-record.ts";
 import { durableMembership, MembershipState } from "./membership-state.ts";
 import type { OwnIdentity } from "./peer-handshake.ts";
 import { StateHolder } from "./state-holder.ts";
@@ -59,6 +60,14 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
   const { machine } = holder;
   const founders = { ...NO_MEMBERS, voters: storage.founders };
   const membershipState = membershipStateOf({ options, own, storage, holder }, founders);
+  const { entries, hardState } = storage.log;
+  const founding = new Founding({
+    ...options.env,
+    own,
+    founders: storage.founders,
+    incarnations: storage.incarnations,
+    isEmpty: entries.lastIndex === 0 && hardState.term === 0 && machine.durable.index === 0,
+  });
   const node = createRaftNode({
     id: memberId,
     storage: new CoreStorage(storage.log, machineOf(holder), founders),
@@ -70,6 +79,7 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     ),
     uncommittedBytesMax: limits.proposalBytesMax,
     snapshotFirst: true,
+    foundingData: () => encodeFounding({ membership: founders, members: founding.records }),
   });
   return new Member({
     options,
@@ -80,6 +90,7 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     holder,
     node,
     founders,
+    founding,
     membershipState,
   });
 }
@@ -128,7 +139,8 @@ export function foundersOf({
   members,
   memberId,
   join,
-}: Pick<DriverOptions, "members" | "memberId" | "join">): readonly MemberId[] {
+  foundWithout = [],
+}: Pick<DriverOptions, "members" | "memberId" | "join" | "foundWithout">): readonly MemberId[] {
   const voters = members.map((member) => member.id).sort((left, right) => left - right);
   if (new Set(voters).size !== voters.length) {
     throw new AshlarError("INVALID_ARGUMENT", "Cannot use the members: expected each id once");
@@ -139,7 +151,15 @@ export function foundersOf({
       `Cannot use the members: expected this member, ${memberId}, among them`,
     );
   }
-  return join === true ? [] : voters;
+  if (join === true) return [];
+  const unknown = foundWithout.filter((id) => id === memberId || !voters.includes(id));
+  if (unknown.length > 0) {
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      `Cannot found a cluster without member ${unknown.join(", ")}: expected other members of the config`,
+    );
+  }
+  return voters.filter((id) => !foundWithout.includes(id));
 }
 
 interface Opening {

@@ -155,27 +155,37 @@ export async function identifyPeer(
 }
 
 /** Connects, sends `raft.hello` and checks the reply. Closes the connection if a check fails. */
-async function connectWithHandshake(
+export async function connectWithHandshake(
   options: Omit<HandshakeOptions, "incarnations">,
-  checkReply: (reply: HandshakeReply) => Promise<void>,
+  checkReply: (reply: HandshakeReply, connection: Connection) => Promise<void>,
 ): Promise<Connection> {
-  const { own, peer, connect, timeoutMs, signal } = options;
+  const { peer, connect, timeoutMs, signal } = options;
   const connection = await connect(peer.address, { timeoutMs, signal });
   try {
-    const envelope = envelopeTo(own, peer.id);
-    const reply = await connection.call(raftHello, envelope, { timeoutMs, signal });
-    reply.release();
-    const { memberId } = reply.head;
-    if (memberId !== peer.id) {
-      throw new AshlarError(
-        "WRONG_IDENTITY",
-        `Cannot use ${peer.address}: expected member ${peer.id}: current value is ${memberId}`,
-      );
-    }
-    await checkReply(reply.head);
+    await checkReply(await sayHello(options, connection), connection);
     return connection;
   } catch (error) {
     await connection.close(0);
     throw error;
   }
+}
+
+/**
+ * Sends `raft.hello` over an open connection.
+ *
+ * @throws {AshlarError} WRONG_IDENTITY if another member answers, or the peer refuses this member;
+ *   WRONG_CLUSTER
+ */
+export async function sayHello(
+  { own, peer, timeoutMs, signal }: Omit<HandshakeOptions, "incarnations">,
+  connection: Connection,
+): Promise<HandshakeReply> {
+  const reply = await connection.call(raftHello, envelopeTo(own, peer.id), { timeoutMs, signal });
+  reply.release();
+  const { memberId } = reply.head;
+  if (memberId === peer.id) return reply.head;
+  throw new AshlarError(
+    "WRONG_IDENTITY",
+    `Cannot use ${peer.address}: expected member ${peer.id}: current value is ${memberId}`,
+  );
 }

@@ -8,7 +8,15 @@ import type { Connection, Stream } from "../../shared/wire/rpc.ts";
 import { entriesSizeBytes } from "../raft/entries.ts";
 import { encodeMessages } from "../raft/message-encoding.ts";
 import type { PeerMessage } from "../raft/messages.ts";
-import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
+import type { Founding } from "./founding.ts";
+import {
+  connectToPeer,
+  connectWithHandshake,
+  envelopeTo,
+  type HandshakeOptions,
+  type HandshakeReply,
+  sayHello,
+} from "./peer-handshake.ts";
 
 /** Delay between two attempts to connect. */
 const RETRY: RetryPolicy = { delayMsMin: 50, delayMsMax: 1_000 };
@@ -26,6 +34,9 @@ const HEARTBEAT_BYTES = 128;
 
 /** Dependencies and settings of a PeerLink. */
 export interface PeerLinkOptions extends Omit<HandshakeOptions, "signal"> {
+  readonly founding: Founding;
+  /** Called when messages can be sent to the peer. */
+  readonly onConnected: () => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -41,6 +52,8 @@ export interface PeerLinkOptions extends Omit<HandshakeOptions, "signal"> {
 export class PeerLink {
   readonly #options: PeerLinkOptions;
   readonly #aborting = new AbortController();
+  /** Ends the current pause. Null if the link does not pause. */
+  #pausing: AbortController | null = null;
   readonly #running: Promise<void>;
   #stream: Stream<Record<string, never>, Record<string, never>> | null = null;
   #lastProblem = "";
@@ -53,6 +66,11 @@ export class PeerLink {
   /** Whether the stream to the peer is open. */
   get isConnected(): boolean {
     return this.#stream !== null;
+  }
+
+  /** Ends the pause before the next attempt or handshake, if there is one. */
+  poke(): void {
+    this.#pausing?.abort();
   }
 
   /** Sends `messages` in order. @returns false if some of them were dropped */
@@ -77,38 +95,80 @@ export class PeerLink {
   /** Resolves when the connection is closed. */
   async close(): Promise<void> {
     this.#aborting.abort(new AshlarError("CANCELLED", "This member is stopping"));
+    this.poke();
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    const { clock, random, peer, log } = this.#options;
+    const { founding, peer, log } = this.#options;
     const { signal } = this.#aborting;
     for (let attempt = 1; !signal.aborted; attempt += 1) {
       try {
-        const connection = await connectToPeer({ ...this.#options, signal });
+        const connection = await this.#connect();
         if (this.#lastProblem !== "") log.info("A peer is reachable again", { peer: peer.id });
         this.#lastProblem = "";
         attempt = 0;
         await this.#runStream(connection);
       } catch (error) {
         if (!isAshlarError(error)) throw error;
+        founding.noteFailure(peer.id, error);
         this.#logProblem(error);
       }
-      if (signal.aborted) return;
-      const delayMs = nextDelayMs(Math.max(attempt, 1), RETRY, random.fraction());
-      await clock.sleep(delayMs, signal).catch(() => {}); // Aborted: the loop ends.
+      await this.#pause(Math.max(attempt, 1));
     }
+  }
+
+  /** Resolves with a connection on which Raft messages may be sent. */
+  async #connect(): Promise<Connection> {
+    const { founding } = this.#options;
+    const options = { ...this.#options, signal: this.#aborting.signal };
+    if (founding.isOpen) return connectToPeer(options);
+    const { round } = founding;
+    return connectWithHandshake(options, (reply, connection) =>
+      this.#waitUntilOpen({ reply, round }, connection),
+    );
+  }
+
+  /** Repeats the handshake until this member takes part in the group. */
+  async #waitUntilOpen(
+    first: { readonly reply: HandshakeReply; readonly round: number },
+    connection: Connection,
+  ): Promise<void> {
+    const { founding, incarnations, peer, onHandshake } = this.#options;
+    const { signal } = this.#aborting;
+    let { reply, round } = first;
+    for (let attempt = 1; ; attempt += 1) {
+      onHandshake?.(reply);
+      await founding.noteReply(peer.id, reply, round);
+      if (founding.isOpen) break;
+      if (round === founding.round) await this.#pause(attempt);
+      signal.throwIfAborted();
+      round = founding.round;
+      reply = await sayHello({ ...this.#options, signal }, connection);
+    }
+    await incarnations.check(peer.id, reply.incarnation);
+  }
+
+  /** Waits before the next attempt, until `poke` or `close` is called. */
+  async #pause(attempt: number): Promise<void> {
+    const { clock, random } = this.#options;
+    if (this.#aborting.signal.aborted) return;
+    this.#pausing = new AbortController();
+    const delayMs = nextDelayMs(attempt, RETRY, random.fraction());
+    await clock.sleep(delayMs, this.#pausing.signal).catch(() => {}); // Aborted: the pause ends.
+    this.#pausing = null;
   }
 
   /** Opens the stream of Raft messages. Resolves or rejects when the stream ends. */
   async #runStream(connection: Connection): Promise<void> {
-    const { own, peer } = this.#options;
+    const { own, peer, onConnected } = this.#options;
     const { signal } = this.#aborting;
     const stream = connection.open(raftMessages, envelopeTo(own, peer.id), {
       timeoutMs: STREAM_LIFETIME_MS,
       signal,
     });
     this.#stream = stream;
+    onConnected();
     try {
       const message = await stream.receive();
       message?.release();

@@ -1,4 +1,4 @@
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
@@ -7,6 +7,7 @@ import { decodeMessages } from "../raft/message-encoding.ts";
 import type { PeerMessage } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
 import { serveState } from "./fetch-state.ts";
+import type { Founding } from "./founding.ts";
 import type { IncarnationRegister } from "./member-storage.ts";
 import type { MembershipState } from "./membership-state.ts";
 import {
@@ -28,6 +29,7 @@ type FetchStream = Parameters<typeof serveState>[0];
 export interface PeerServiceOptions extends SendPartsOptions {
   readonly own: OwnIdentity;
   readonly incarnations: IncarnationRegister;
+  readonly founding: Founding;
   readonly clock: Clock;
   readonly machine: () => StateMachine;
   readonly receiver: SnapshotReceiver;
@@ -52,6 +54,11 @@ export class PeerService {
   /** The streams that read the state. Each promise settles when its stream no longer reads. */
   readonly #stateStreams = new Map<AnyStream, Promise<void>>();
   #backupCount = 0;
+  /** The last messages of each peer, until this member takes part in the group. */
+  readonly #held = new Map<
+    MemberId,
+    { readonly envelope: Envelope; readonly messages: readonly PeerMessage[] }
+  >();
   /** The error with which requests are rejected after `stop`. */
   #stopReason: AshlarError | null = null;
 
@@ -82,25 +89,41 @@ export class PeerService {
    */
   async hello(envelope: Envelope): Promise<HandshakeReply> {
     const { own, membershipState, incarnations, machine, isFounding, receiver } = this.#options;
+    const { founding } = this.#options;
     const isMember = membershipState.isMember(envelope.from);
-    if (isMember) await checkSender(own, incarnations, envelope);
+    if (isMember && founding.isOpen) await checkSender(own, incarnations, envelope);
     else checkEnvelope(own, envelope);
+    founding.noteCaller(envelope.from, envelope.fromIncarnation);
     if (this.#stopReason !== null) throw this.#stopReason;
+    const { founders } = founding;
     return {
       memberId: own.memberId,
       incarnation: own.incarnation,
       isMember,
       appliedIndex: machine().appliedIndex,
-      members: [...membershipState.members],
+      members: founding.isOpen ? this.#membersWithIncarnations() : [...membershipState.members],
+      ...(founders === undefined ? {} : { founders: [...founders] }),
       isFounding: isFounding(),
       snapshotHeld: receiver.partial,
     };
   }
 
+  #membersWithIncarnations(): HandshakeReply["members"] {
+    const { own, membershipState, incarnations } = this.#options;
+    return membershipState.members.map((member) => {
+      const isOwn = member.id === own.memberId;
+      const incarnation = isOwn ? own.incarnation : incarnations.incarnationOf(member.id);
+      return incarnation === null ? member : { ...member, incarnation };
+    });
+  }
+
   /** Receives Raft messages until the stream ends. */
   async messages(envelope: Envelope, stream: Stream<NoFields, NoFields>): Promise<void> {
-    await this.#check(envelope);
-    const { incarnations } = this.#options;
+    const { incarnations, founding } = this.#options;
+    let isChecked = founding.isOpen;
+    if (isChecked) await this.#check(envelope);
+    else checkEnvelope(this.#options.own, envelope);
+    founding.noteMessages();
     const { from, fromIncarnation, fromAddress } = envelope;
     if (fromAddress !== undefined) this.#options.onPeerAddress({ id: from, address: fromAddress });
     await this.#withStream(stream, from, async () => {
@@ -108,12 +131,36 @@ export class PeerService {
         const received = await stream.receive();
         if (received === null) break;
         const messages = this.#decode(envelope, received);
+        if (!founding.isOpen) {
+          // Only the latest: the core repeats what is lost.
+          this.#held.set(from, { envelope, messages });
+          continue;
+        }
         // The current incarnation of the peer may have changed since the stream was opened.
-        if (!incarnations.isCurrent(from, fromIncarnation)) await this.#check(envelope);
+        if (!isChecked || !incarnations.isCurrent(from, fromIncarnation)) {
+          await this.#check(envelope);
+        }
+        isChecked = true;
         this.#options.deliver(messages);
       }
       stream.end();
     });
+  }
+
+  /** Delivers the messages that arrived shortly before this member began to take part. */
+  async deliverHeld(): Promise<void> {
+    if (this.#stopReason !== null) return;
+    const held = [...this.#held.values()];
+    this.#held.clear();
+    for (const { envelope, messages } of held) {
+      try {
+        await this.#check(envelope);
+      } catch (error) {
+        if (!isAshlarError(error)) throw error;
+        continue; // The stream of this peer ends with the same error at its next message.
+      }
+      this.#options.deliver(messages);
+    }
   }
 
   /** Receives a snapshot from the leader. */
@@ -174,9 +221,13 @@ export class PeerService {
     await Promise.allSettled(this.#stateStreams.values());
   }
 
-  /** @throws {AshlarError} if the sender is refused or this member is stopping */
+  /**
+   * @throws {AshlarError} if the sender is refused, this member is stopping, or it is an empty
+   *   founder that does not take part yet
+   */
   async #check(envelope: Envelope): Promise<void> {
-    const { own, incarnations } = this.#options;
+    const { own, incarnations, founding } = this.#options;
+    if (!founding.isOpen) throw new AshlarError("UNAVAILABLE", founding.reason ?? "");
     await checkSender(own, incarnations, envelope);
     if (this.#stopReason !== null) throw this.#stopReason;
   }

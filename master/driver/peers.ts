@@ -69,6 +69,11 @@ export class Peers {
     else queued.push(message);
   }
 
+  /** Makes all links attempt to connect now. */
+  poke(): void {
+    for (const { link } of this.#links.values()) link.poke();
+  }
+
   /** Sends the queued messages, as one batch to each peer. */
   flush(): void {
     for (const [peer, messages] of this.#queued) {

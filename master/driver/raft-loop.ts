@@ -24,6 +24,8 @@ export interface LoopDeps {
   readonly onReadState: (state: ReadState) => void;
   /** Called when all work of this turn has been handed out. */
   readonly onTurnEnd: () => void;
+  /** Whether time passes for the core. If not, it holds no election. */
+  readonly isTicking: () => boolean;
   /** Called at each tick, to expire deadlines. */
   readonly onTick: (nowMs: number) => void;
   /** Called after the event loop was blocked for `stalledMs`. */
@@ -137,7 +139,7 @@ export class RaftLoop {
     if (lateMs > stallMs) deps.onStall(lateMs);
     // After a stall, process the received messages before the tick: they may contain a heartbeat.
     if (lateMs > stallMs) this.wake();
-    else node.tick();
+    else if (deps.isTicking()) node.tick();
     deps.onTick(nowMs);
     this.wake();
   }

@@ -3,12 +3,14 @@ import type { ConsensusStatus } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
 import type { BasicStatus, Leadership, RaftNode } from "../raft/raft.ts";
+import type { Founding } from "./founding.ts";
 import type { MembershipState } from "./membership-state.ts";
 
 /** Dependencies and settings of a StatusTracker. */
 export interface StatusTrackerOptions {
   readonly node: RaftNode;
   readonly membershipState: MembershipState;
+  readonly founding: Founding;
   readonly appliedIndex: () => LogIndex;
 }
 
@@ -110,6 +112,7 @@ export class StatusTracker {
       appliedIndex,
       members: membershipState.members,
       memberPhase: membershipState.memberPhase(appliedIndex),
+      waitingReason: this.#options.founding.reason,
       masters: membershipState.masterAddresses(appliedIndex),
       learners: membershipState.learnerAddresses(appliedIndex),
     };

@@ -18,7 +18,7 @@ import type {
   VoteReply,
   VoteRequest,
 } from "./messages.ts";
-import { NO_MEMBER } from "./messages.ts";
+import { INDEX_ZERO, NO_MEMBER } from "./messages.ts";
 import { isVoter, quorumVote, votersOf } from "./quorum.ts";
 import { appendProposals } from "./replication.ts";
 import { broadcastAppend } from "./send-log.ts";
@@ -174,11 +174,16 @@ function startElection(core: Core, reason: CampaignReason): void {
   }
 }
 
-/** Starts a leader's term. The empty entry makes all earlier entries committable: Raft §5.2, §8. */
+/**
+ * Starts a leader's term. The entry, which has no command, makes all earlier entries committable:
+ * Raft §5.2, §8. The first entry of a group names its founders.
+ */
 function assumeLeadership(core: Core): void {
+  const isFirst = core.log.lastIndex() === INDEX_ZERO;
+  const data = isFirst ? core.options.foundingData() : NO_DATA;
   const leader = becomeLeader(core);
-  const index = appendProposals(core, leader, [{ kind: "normal", data: NO_DATA }]);
-  assert(index !== null, "an entry without data is never refused");
+  const index = appendProposals(core, leader, [{ kind: "normal", data }]);
+  assert(index !== null, "the first entry of a term is never refused");
   broadcastAppend(core, leader, "send-empty");
   transferUnlessVoter(core, leader);
 }

@@ -23,7 +23,7 @@ export interface Entry extends EntryPosition {
    * the transition (see `membership-change.ts`). `normal` entries belong to the state machine.
    */
   readonly kind: EntryKind;
-  /** Empty in the first entry of a leader's term (Raft §8). */
+  /** Without a command in the first entry of a leader's term (Raft §8). Entry 1 names the founders. */
   readonly data: Uint8Array;
 }
 

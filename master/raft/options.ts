@@ -11,6 +11,8 @@ export interface RaftOptions extends Partial<RaftSettings> {
   readonly random: () => number;
   /** Index that the state machine has applied; 0 or absent: that of the storage's snapshot. */
   readonly appliedIndex?: LogIndex;
+  /** Returns the data of entry 1, which the first leader of a group appends. Default: no data. */
+  readonly foundingData?: () => Uint8Array;
 }
 
 /** Settings of the core; the same on all members. */
@@ -86,17 +88,21 @@ export const RAFT_DEFAULTS: RaftSettings = {
   pendingReadsMax: 4096,
 };
 
+const NO_DATA = new Uint8Array(0);
+
 /** Options with all defaults filled in. */
 export interface ResolvedOptions extends RaftSettings {
   readonly id: MemberId;
   readonly storage: Storage;
   readonly random: () => number;
   readonly appliedIndex: LogIndex;
+  readonly foundingData: () => Uint8Array;
 }
 
 /** Fills in the defaults and asserts the relations between the settings. */
 export function resolveOptions(options: RaftOptions): ResolvedOptions {
-  const resolved = { ...RAFT_DEFAULTS, appliedIndex: INDEX_ZERO, ...options };
+  const foundingData = (): Uint8Array => NO_DATA;
+  const resolved = { ...RAFT_DEFAULTS, appliedIndex: INDEX_ZERO, foundingData, ...options };
   assert(resolved.id > NO_MEMBER, "a member has an id");
   assert(resolved.heartbeatTicks > 0, "the heartbeat interval is positive");
   // Raft §5.6: a heartbeat must arrive well before the election timeout of the followers.

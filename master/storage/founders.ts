@@ -11,19 +11,25 @@ const foundersSchema = v.strictObject({
 });
 
 /**
- * Returns the members before the first entry of the log: those of the config with which the
- * directory was created. Later changes of the config have no effect. Empty for a member that
- * joined: it receives the membership with a snapshot. The file is durable when the promise
- * resolves.
+ * Returns the members before the first entry of the log. A member with an empty log takes them from
+ * its config, at each start. A member with a log keeps those with which the log began, and changes
+ * of the config have no effect. Empty for a member that joined: it receives the membership with a
+ * snapshot. The file is durable when the promise resolves.
  *
+ * @param hasLog whether the member has voted or has entries
  * @throws {AshlarError} LOG_CORRUPT if the file is damaged; DISK_FAILED; NO_SPACE.
  */
 export async function openFounders(
   deps: IdentityDeps,
-  configured: readonly MemberId[],
+  { configured, hasLog }: { readonly configured: readonly MemberId[]; readonly hasLog: boolean },
 ): Promise<readonly MemberId[]> {
   const found = await readChecksummedJson(deps, FOUNDERS_PATH, foundersSchema);
-  if (found !== null) return found.founders;
+  const isCurrent = found !== null && isSame(found.founders, configured);
+  if (found !== null && (hasLog || isCurrent)) return found.founders;
   await writeChecksummedJson(deps, FOUNDERS_PATH, { format: 1, founders: configured });
   return configured;
+}
+
+function isSame(left: readonly MemberId[], right: readonly MemberId[]): boolean {
+  return left.length === right.length && left.every((id, position) => id === right[position]);
 }

@@ -142,6 +142,26 @@ export class PeerIncarnations {
     await checked;
   }
 
+  /** Returns the recorded incarnation of `peer`, or null. */
+  incarnationOf(peer: MemberId): string | null {
+    return this.#incarnations.get(peer) ?? null;
+  }
+
+  /**
+   * Records the incarnations of these peers, in place of others. Only a member that has neither
+   * voted nor stored an entry may replace a recorded incarnation. Durable when it resolves.
+   *
+   * @throws {AshlarError} DISK_FAILED, NO_SPACE
+   */
+  async record(incarnations: ReadonlyMap<MemberId, string>): Promise<void> {
+    const recorded = this.#lastCheck.then(async () => {
+      await this.#write(new Map([...this.#incarnations, ...incarnations]));
+      for (const [peer, incarnation] of incarnations) this.#incarnations.set(peer, incarnation);
+    });
+    this.#lastCheck = recorded.catch(() => {}); // The caller receives the error; later checks do not.
+    await recorded;
+  }
+
   /** Returns whether no other incarnation of `peer` is recorded. */
   isCurrent(peer: MemberId, incarnation: string): boolean {
     const known = this.#incarnations.get(peer);

@@ -21,7 +21,7 @@ export interface MemberStorageOptions {
   readonly memberId: MemberId;
   /** Size at which a log segment is full. */
   readonly segmentBytes: number;
-  /** Founding members by the config. Used only for a new directory. */
+  /** Founding members by the config. Used only while the log is empty. */
   readonly founders: readonly MemberId[];
 }
 
@@ -44,9 +44,11 @@ export interface OpenMemberStorage {
 export async function openMemberStorage(options: MemberStorageOptions): Promise<OpenMemberStorage> {
   await refuseUnfinishedRestore(options.disk);
   const identity = await openIdentity(options, options);
-  const founders = await openFounders(options, options.founders);
   const incarnations = await PeerIncarnations.open(options);
   const states = await StateStores.open(options);
   const log = await RaftLog.open(options);
+  const { entries, hardState } = log;
+  const hasLog = entries.lastIndex > 0 || hardState.term > 0;
+  const founders = await openFounders(options, { configured: options.founders, hasLog });
   return { identity, founders, incarnations, log, states };
 }

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { Deferred } from "../flow/deferred.ts";
 import type { Env } from "../ports/env.ts";
 import type { Log } from "../ports/log.ts";
-import type { ConfigSchema } from "./config.ts";
+import type { ConfigOrigin, ConfigSchema } from "./config.ts";
 import { daemonStatusOf, reportDaemonError } from "./daemon-error.ts";
 import { type DaemonUsage, daemonHelp, parseDaemonFlags } from "./daemon-flags.ts";
 import { createHasher } from "./hasher.ts";
@@ -19,7 +19,10 @@ export interface DaemonProcessDefinition<Schema extends ConfigSchema, Deps>
   /** Default of the key `logTo`; default: "stdout". */
   readonly defaultLogTo?: "stdout" | "stderr";
   /** Checks what the schema cannot express. @throws {AshlarError} INVALID_ARGUMENT */
-  readonly check?: (config: v.InferOutput<Schema>) => void;
+  readonly check?: (
+    config: v.InferOutput<Schema>,
+    origins: Readonly<Record<string, ConfigOrigin>>,
+  ) => void;
   /** Longest duration of a graceful stop in ms. The process exits at the end of this duration. */
   readonly stopMsMax: (config: v.InferOutput<Schema>) => number;
   /**
@@ -104,7 +107,7 @@ async function run<Schema extends ConfigSchema>(
   const loaded = await loadConfig({ schema, file: file ?? null, environment, flags });
   const { logLevel, logTo, ...ownConfig } = loaded.values as CommonConfig;
   const config = ownConfig as v.InferOutput<Schema>;
-  definition.check?.(config);
+  definition.check?.(config, loaded.origins);
 
   const { log, reopen } = openLog({ to: logTo, level: logLevel, fields: { role } });
   try {

@@ -72,13 +72,30 @@ export const raftHello = defineCall(
     /** Whether the sender is a member as of `appliedIndex` of the receiver. */
     isMember: v.optional(v.boolean(), true),
     appliedIndex: v.optional(logIndexSchema, 0),
-    /** The members as of `appliedIndex`. */
-    members: v.optional(v.array(v.object({ id: memberIdSchema, address: shortTextSchema })), []),
+    /**
+     * The members as of `appliedIndex`. A receiver that takes part in the group names the incarnation
+     * of each that it knows. Version 0.1.0 names none.
+     */
+    members: v.optional(
+      v.array(
+        v.object({
+          id: memberIdSchema,
+          address: shortTextSchema,
+          incarnation: v.optional(shortTextSchema),
+        }),
+      ),
+      [],
+    ),
     /**
      * Whether the receiver is empty and is configured to found a cluster. Such a master cannot be
      * added to another cluster.
      */
     isFounding: v.optional(v.boolean(), false),
+    /**
+     * The members with which the receiver founds a cluster, by ascending id. Present while it is
+     * empty and does not take part in the group: it neither votes nor stores entries.
+     */
+    founders: v.optional(v.array(memberIdSchema)),
     /** The received part of an interrupted snapshot. The transfer can continue after it. */
     snapshotHeld: v.optional(
       v.object({ index: logIndexSchema, term: termSchema, entryCount: countSchema }),

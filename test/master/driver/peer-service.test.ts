@@ -30,7 +30,8 @@ describe("the message stream of a peer", () => {
     const deliver = (messages: readonly PeerMessage[]): void => {
       delivered.push(...messages);
     };
-    const options = { own, incarnations, deliver } as unknown as PeerServiceOptions;
+    const founding = { isOpen: true, noteMessages: () => {} };
+    const options = { own, incarnations, founding, deliver } as unknown as PeerServiceOptions;
     const body = encodeMessages([{ kind: "timeout-now", from: PEER, to: OWN, term: 1 as Term }]);
     let heldCount = 1;
     const received = { head: {}, body, release: () => (heldCount -= 1) };

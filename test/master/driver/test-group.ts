@@ -49,6 +49,8 @@ export class TestMember {
   stalls: number[] = [];
   /** Whether this founder restarts with an empty directory and `join = true`. */
   isRejoining = false;
+  /** The members that this founder founds a cluster without. */
+  foundWithout: MemberId[] = [];
   /**
    * Increases at each start and crash. It identifies calls of an earlier process, to ignore them.
    */
@@ -74,6 +76,12 @@ export class TestMember {
 
   get machine(): ToyMachine {
     return this.running.stateMachine as ToyMachine;
+  }
+
+  /** Removes the data directory and the stores. */
+  async wipeAll(): Promise<void> {
+    this.wipe();
+    for (const name of await this.stores.list()) await this.stores.remove(name);
   }
 
   /** Replaces the disk by an empty disk: the log and the identity are lost. The stores remain. */
@@ -167,6 +175,7 @@ export class TestGroup {
         .filter(({ id }) => id <= this.founderCount || id === member.id)
         .map(addressOf),
       join: member.id > this.founderCount || member.isRejoining,
+      foundWithout: member.foundWithout,
       limits: this.limits,
       timing: this.timing,
       onFatal: (error) => {

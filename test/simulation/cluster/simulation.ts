@@ -7,6 +7,7 @@ import { requireLinearizable } from "../linearizability/counterexample.ts";
 import { directoryModel } from "../linearizability/directory-model.ts";
 import { ConsensusChecks } from "./consensus-checks.ts";
 import { Faults } from "./faults.ts";
+import { startFounders } from "./founding-fault.ts";
 import { Operator } from "./operator.ts";
 import { OperatorFaults } from "./operator-faults.ts";
 import { makeClient, type SimulatedClient } from "./simulated-client.ts";
@@ -89,6 +90,7 @@ export class Simulation {
   readonly operatorFaults: OperatorFaults;
   /** Client without faults. It sets up the cluster and checks it at the end. */
   readonly #observer: SimulatedClient;
+  #founderLossCount = 0;
   /** The ports of the observer. Null until it has connected for the first time. */
   #observerEnv: Env | null = null;
 
@@ -180,6 +182,7 @@ export class Simulation {
         ...faults.counts,
         ...watchers.faults.counts,
         ...this.operatorFaults.counts,
+        "founder disk loss": this.#founderLossCount,
       },
       corruptionDetections: Object.fromEntries(this.operator.stateCorruption.detections),
       discardedCount: workload.discardedCount,
@@ -193,7 +196,8 @@ export class Simulation {
 
   async #setUp(): Promise<void> {
     const founders = this.masters.filter(({ slot }) => slot.isMember);
-    for (const server of [...founders, ...this.chunkservers, this.#observer]) server.start();
+    this.#founderLossCount = startFounders(this.environment, founders);
+    for (const server of [...this.chunkservers, this.#observer]) server.start();
     await this.#runUntil("founding the cluster", SET_UP_MS_MAX, () => {
       const isReady = this.chunkservers.every(({ running }) => running?.ready().ready === true);
       return isReady && this.#observer.isUp;

@@ -184,4 +184,35 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inLog(20),
   },
+  {
+    name: "founder-without-incarnation",
+    bug: "Entry 1 does not name the incarnations of the founders",
+    breaks: "docs/decisions/0013: entry 1 names the founders",
+    edits: [
+      {
+        file: "master/driver/open-driver.ts",
+        find: "members: founding.records }),",
+        replace: "members: [] }),",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/founding.test.ts"),
+  },
+  {
+    name: "found-with-majority",
+    bug: "A cluster is founded when a majority of the founders is there",
+    breaks: "docs/decisions/0013: all founders are empty and reachable",
+    edits: [
+      {
+        file: "master/driver/founding.ts",
+        find: "if (this.#others.every((id) => this.#agreed.has(id))) await",
+        replace: "if (this.#agreed.size * 2 >= this.#others.length) await",
+      },
+      {
+        file: "master/driver/founding.ts",
+        find: "const isConfirmed = this.#others.every((id) =>",
+        replace: "const isConfirmed = [...this.#agreed.keys()].every((id) =>",
+      },
+    ],
+    caughtBy: inCluster(10),
+  },
 ];
