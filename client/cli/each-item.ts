@@ -13,6 +13,8 @@ class ItemFailures {
   #failedCount = 0;
   /** Failures that are not reported yet. */
   #unreported: unknown[] = [];
+  /** A hint that holds for many items is printed once. */
+  readonly #shownHints = new Set<string>();
 
   constructor(context: CommandContext) {
     this.#context = context;
@@ -35,7 +37,8 @@ class ItemFailures {
     const { env, output } = this.#context;
     const { json, verbosity } = output.options;
     output.clearWait();
-    for (const error of this.#unreported) reportError(env, error, { json, verbosity });
+    const options = { json, verbosity, shownHints: this.#shownHints };
+    for (const error of this.#unreported) reportError(env, error, options);
     this.#unreported = [];
   }
 

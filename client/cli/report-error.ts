@@ -2,15 +2,19 @@ import { isAshlarError, toErrorData } from "../../shared/base/errors.ts";
 import type { CliEnv } from "./cli-env.ts";
 import { DamageFound, Degraded, PartialFailure } from "./exit-status.ts";
 
+interface ReportOptions {
+  readonly json: boolean;
+  readonly verbosity?: number;
+  readonly shownHints?: Set<string>;
+}
+
 /**
  * Prints an error on stderr: its message and its hint; with `verbosity` also its causes. With
  * `json` it prints one object: {"error":{code, message, hint, retry, path?}}.
+ *
+ * @param options.shownHints hints that were printed before and are not repeated; `error`'s is added
  */
-export function reportError(
-  { stderr }: CliEnv,
-  error: unknown,
-  options: { readonly json: boolean; readonly verbosity?: number },
-): void {
+export function reportError({ stderr }: CliEnv, error: unknown, options: ReportOptions): void {
   // The failed items were reported before, or stdout shows the problem.
   if (error instanceof PartialFailure || error instanceof Degraded) return;
   if (error instanceof DamageFound) return;
@@ -24,12 +28,16 @@ export function reportError(
   stderr.write(`${textOf(error, options).join("\n")}\n`);
 }
 
-function textOf(error: unknown, options: { readonly verbosity?: number }): string[] {
+function textOf(error: unknown, options: ReportOptions): string[] {
   const message = error instanceof Error ? error.message : String(error);
   const lines = [`ashlar: ${message}`];
   const isVerbose = (options.verbosity ?? 0) > 0;
   if (isAshlarError(error)) {
-    if (error.hint !== undefined) lines.push(`  hint: ${error.hint}`);
+    const { hint } = error;
+    if (hint !== undefined && options.shownHints?.has(hint) !== true) {
+      lines.push(`  hint: ${hint}`);
+      options.shownHints?.add(hint);
+    }
     for (let cause = error.cause; isVerbose && cause instanceof Error; cause = cause.cause) {
       lines.push(`  caused by: ${cause.message}`);
     }

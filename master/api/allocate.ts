@@ -101,7 +101,7 @@ function cannotPlace(deps: MasterDeps, request: Request, storageClass: StorageCl
   if (isFull) {
     return new AshlarError(
       "NO_SPACE",
-      `Cannot place a chunk of class "${storageClass.name}": expected space on at least ${storageClass.copiesMin} chunkservers: ${list}`,
+      `Cannot place a chunk of class "${storageClass.name}": expected space on at least ${serversText(storageClass.copiesMin)}: ${list}`,
       {
         hint: "Add a chunkserver, or remove files and run `ashlar history trim`: the history keeps the space of removed files",
       },
@@ -113,3 +113,6 @@ function cannotPlace(deps: MasterDeps, request: Request, storageClass: StorageCl
     { hint: "ashlar status" },
   );
 }
+
+const serversText = (count: number): string =>
+  count === 1 ? "1 chunkserver" : `${count} chunkservers`;

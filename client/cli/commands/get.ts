@@ -18,6 +18,7 @@ import { hasSameContent } from "../local/same-content.ts";
 import { writeLocal } from "../local/write-local.ts";
 import type { LocalPath } from "../local-path.ts";
 import { nameFilter } from "../name-filter.ts";
+import { withPathInError } from "../path-in-error.ts";
 import { readOptionsOf } from "../read-options.ts";
 import type { RemotePath } from "../remote-paths.ts";
 import { replaceRuleOf } from "../replace-flags.ts";
@@ -62,10 +63,11 @@ async function getOne(job: GetJob, download: Download): Promise<void> {
     if (!isOwnerKept) job.report.differs("owners", download.target.text);
     return;
   }
-  if (target === null) return printOne(job, download);
   const { source } = download;
+  const named = { verb: "get", source: source.text, target: target?.text ?? "-" };
+  if (target === null) return withPathInError(named, () => printOne(job, download));
   await job.claims.during({ target: target.bytes, source: source.bytes }, () =>
-    writeOne(job, download, target),
+    withPathInError(named, () => writeOne(job, download, target)),
   );
 }
 

@@ -20,6 +20,7 @@ import { standardInput } from "../local/standard-input.ts";
 import { LocalPath } from "../local-path.ts";
 import { nameFilter } from "../name-filter.ts";
 import { withParentHint } from "../parent-hint.ts";
+import { withPathInError } from "../path-in-error.ts";
 import type { RemotePath } from "../remote-paths.ts";
 import { REPLACE_HINT, replaceRuleOf } from "../replace-flags.ts";
 import { TargetClaims } from "../target-claims.ts";
@@ -76,7 +77,8 @@ async function putOne(job: PutJob, upload: Upload): Promise<void> {
       job.report.skipped();
       return true;
     }
-    return writeOne(job, upload);
+    const named = { verb: "put", source: upload.entry?.path.text ?? "-", target: target.text };
+    return withPathInError(named, () => writeOne(job, upload));
   });
 }
 

@@ -1,6 +1,7 @@
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { AttributeChanges } from "../../options.ts";
 import { confirm } from "../confirm.ts";
+import { withPathInError } from "../path-in-error.ts";
 import { REPLACE_HINT } from "../replace-flags.ts";
 import { compareFiles, missingAttributes } from "./compare-files.ts";
 import type { SyncJob } from "./sync-job.ts";
@@ -26,7 +27,7 @@ export class FileSync {
     const replace = await this.#mayReplace(target);
     if (replace === null) return report.skipped();
     try {
-      if (!options.isDryRun) await this.#write(source, replace);
+      if (!options.isDryRun) await this.#writeNamed(source, replace);
     } catch (error) {
       // The file appeared meanwhile.
       if (options.rule !== "skip" || !isAshlarError(error, "ALREADY_EXISTS")) throw error;
@@ -92,6 +93,13 @@ export class FileSync {
     if (options.rule !== "ask" || target === null || options.isDryRun) return true;
     const question = `Replace ${pair.target.textOf(target.relative)}?`;
     return (await confirm(context, question, REPLACE_HINT)) ? true : null;
+  }
+
+  async #writeNamed(source: SyncFile, replace: boolean): Promise<void> {
+    const { pair } = this.#job;
+    const { relative } = source;
+    const paths = { source: pair.source.textOf(relative), target: pair.target.textOf(relative) };
+    await withPathInError({ verb: "sync", ...paths }, () => this.#write(source, replace));
   }
 
   async #write(source: SyncFile, replace: boolean): Promise<void> {

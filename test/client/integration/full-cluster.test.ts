@@ -57,7 +57,7 @@ describe("a full cluster", () => {
     const startMs = performance.now();
     const put = await cli("put", "-", "/more");
     assert.equal(put.status, 6, put.stderr);
-    assert.match(put.stderr, /expected space on at least 1 chunkservers/);
+    assert.match(put.stderr, /expected space on at least 1 chunkserver:/);
     assert.match(put.stderr, /hint: .*ashlar history trim/);
     assert.ok(performance.now() - startMs < 5_000, "without retries");
 
