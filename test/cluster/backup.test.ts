@@ -8,7 +8,8 @@ import type { FileSystem } from "../../client/file-system.ts";
 import { randomBytes } from "../../scripts/sample-tree.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
 import { runCli } from "../support/memory-cli-env.ts";
-import { runAshlar, StartedCluster } from "../support/started-cluster.ts";
+import { shareCluster } from "../support/shared-cluster.ts";
+import { runAshlar, type StartedCluster } from "../support/started-cluster.ts";
 
 const MIB = 1024 * 1024;
 /** Larger than an inline file. */
@@ -49,7 +50,7 @@ class FileLoad {
 describe("a backup of the masters", () => {
   let started: StartedCluster;
   before(async () => {
-    started = await StartedCluster.start({ chunkservers: 1 });
+    started = await shareCluster({ masters: 3 });
   });
   after(async () => {
     await started[Symbol.asyncDispose]();

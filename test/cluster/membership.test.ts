@@ -5,7 +5,8 @@ import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
 import { randomBytes } from "../../scripts/sample-tree.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
-import { HEAL_TIMEOUT_MS, runAshlar, StartedCluster } from "../support/started-cluster.ts";
+import { shareCluster } from "../support/shared-cluster.ts";
+import { HEAL_TIMEOUT_MS, runAshlar, type StartedCluster } from "../support/started-cluster.ts";
 
 const CALLERS = 4;
 /** Time between two operations of a caller: a full load would only use more CPU. */
@@ -80,7 +81,7 @@ function contentOf(name: string): Uint8Array {
 describe("changing the masters of a cluster under load", () => {
   let started: StartedCluster;
   before(async () => {
-    started = await StartedCluster.start({ chunkservers: 1 });
+    started = await shareCluster({ masters: 3 });
   });
   after(async () => {
     await started[Symbol.asyncDispose]();

@@ -4,7 +4,8 @@ import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "../../client/connect.ts";
-import { StartedCluster } from "../support/started-cluster.ts";
+import { shareCluster } from "../support/shared-cluster.ts";
+import type { StartedCluster } from "../support/started-cluster.ts";
 
 const WRITERS = 4;
 /** Time between two changes of a writer: a full load would only use more CPU. */
@@ -56,7 +57,7 @@ class WatchCommand {
 describe("a watch over a cluster whose masters are killed (G15)", () => {
   let started: StartedCluster;
   before(async () => {
-    started = await StartedCluster.start({ masters: 3, chunkservers: 1 });
+    started = await shareCluster({ masters: 3 });
   });
   after(async () => {
     await started[Symbol.asyncDispose]();

@@ -10,22 +10,30 @@ import { StartedCluster, UP_TIMEOUT_MS } from "./started-cluster.ts";
 /** Directory of the cluster of this process. Undefined before the first use. */
 let directory: string | undefined;
 let starting: Promise<LocalCluster> | undefined;
+/** Number of masters of the cluster of this process at its start. */
+let mastersAtStart = 0;
 
 /**
- * Returns a cluster of one master and one chunkserver with an empty root. The test files of a
- * process use the same cluster, one after another: its daemons take two CPU-seconds to start.
- * Disposing the result empties the root. The cluster stops after the last test of the process.
+ * Returns a cluster of one chunkserver and one or three masters with an empty root. The test files of
+ * a process use the same cluster, one after another: a daemon takes a CPU-second to start. Disposing
+ * the result empties the root. The cluster stops after the last test of the process.
  */
-export async function shareCluster(): Promise<StartedCluster> {
-  starting ??= start();
+export async function shareCluster({ masters = 1 } = {}): Promise<StartedCluster> {
+  if (starting === undefined) mastersAtStart = masters;
+  assert.equal(
+    masters,
+    mastersAtStart,
+    "all files of a process ask for the same number of masters",
+  );
+  starting ??= start(masters);
   return StartedCluster.over(await starting, removeAll);
 }
 
-async function start(): Promise<LocalCluster> {
+async function start(masters: number): Promise<LocalCluster> {
   directory = await mkdtemp(join(tmpdir(), "ashlar-test-"));
   return LocalCluster.up({
     directory: join(directory, "cluster"),
-    masters: 1,
+    masters,
     chunkservers: 1,
     basePort: 0,
     timeoutMs: UP_TIMEOUT_MS,
