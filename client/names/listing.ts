@@ -34,21 +34,44 @@ export async function listPage(
       `Cannot list a page: expected a limit of 1 to ${LIST_LIMIT_MAX}: current value is ${limit}`,
     );
   }
-  const request = {
-    target,
-    limit,
-    ...(at === undefined ? {} : { index: at }),
-    ...(cursor === undefined
-      ? {}
-      : { cursor: { index: cursor.index as LogIndex, after: cursor.after as EntryName } }),
-  };
-  const { index, entries, isLast } = await masters.read(list, request, options);
-  const last = entries.at(-1);
+  const start =
+    cursor === undefined
+      ? undefined
+      : { index: cursor.index as LogIndex, after: cursor.after as EntryName };
+  const request = { target, limit, ...(at === undefined ? {} : { index: at }) };
+  const found = await nonEmptyPage(masters, request, { start, options });
+  const { index, entries, isLast, after = entries.at(-1)?.name } = found;
   return {
     index,
     entries: entries.map(toEntry),
-    next: isLast || last === undefined ? null : { index, after: last.name },
+    next: isLast || after === undefined ? null : { index, after },
   };
+}
+
+/**
+ * Returns a page with an entry, or the last one. A master answers without entries after it has skipped
+ * many names that did not exist at the index.
+ */
+async function nonEmptyPage(
+  masters: MasterSession,
+  request: { readonly target: Target; readonly limit: number; readonly index?: LogIndex },
+  {
+    start,
+    options,
+  }: {
+    readonly start: { readonly index: LogIndex; readonly after: EntryName } | undefined;
+    readonly options: PagePlan;
+  },
+) {
+  let cursor = start;
+  for (;;) {
+    const position = cursor === undefined ? {} : { cursor };
+    const head = { ...request, ...position, acceptsEmptyPages: true };
+    const page = await masters.read(list, head, options);
+    const { index, after } = page;
+    if (page.entries.length > 0 || page.isLast || after === undefined) return page;
+    cursor = { index, after };
+  }
 }
 
 function toEntry(entry: Pick<DirectoryEntry, "name" | "attributes">): DirectoryEntry {

@@ -1,16 +1,14 @@
-import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
-import type { Attributes } from "../../shared/protocol/attributes.ts";
 import * as historyApi from "../../shared/protocol/history-api.ts";
 import * as api from "../../shared/protocol/namespace-api.ts";
 import { stat } from "../../shared/protocol/stat-api.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
-import type { Namespace } from "../namespace/namespace.ts";
 import type { ContentPart } from "../namespace/views.ts";
 import { allocateChunks } from "./allocate.ts";
 import { AnswerTurns } from "./answer-turns.ts";
 import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
 import { registerTransact } from "./transact-handler.ts";
+import { listPage, statAll } from "./tree-reads.ts";
 
 /**
  * Registers the handlers of `namespace-api`, `stat-api`, `history-api` and `transact-api` of
@@ -114,20 +112,18 @@ function registerReads(handlers: Handlers, deps: MasterDeps): void {
     const { targets, read, index: at } = request.head;
     await waitForIndex(deps, { read, at }, context);
     if (targets.length >= LARGE_STAT_TARGETS) await turns.next();
-    const namespace = deps.namespace();
-    const index = at ?? namespace.appliedIndex;
-    return { index, results: targets.map((target) => statResult(namespace, target, index)) };
+    return await statAll(deps, { targets, at });
   });
   handlers.onCall(api.list, async (request, context) => {
     request.release();
-    const { target, read, cursor, limit, index: at } = request.head;
+    const { target, read, cursor, limit, index: at, acceptsEmptyPages } = request.head;
     // Every page of a listing shows the index of its first page, at any master.
     if (cursor === undefined) await waitForIndex(deps, { read, at }, context);
     else await deps.consensus.waitApplied(cursor.index, context.remainingMs(), context);
-    const namespace = deps.namespace();
-    const index = cursor?.index ?? at ?? namespace.appliedIndex;
-    const { entries, isLast } = namespace.list(target, { after: cursor?.after, limit }, index);
-    return { index, entries: [...entries], isLast };
+    const index = cursor?.index ?? at ?? deps.namespace().appliedIndex;
+    const page = { target, index, limit, after: cursor?.after };
+    const turnsMax = acceptsEmptyPages === true ? 1 : Number.POSITIVE_INFINITY;
+    return await listPage(deps, page, { turnsMax, signal: context.signal });
   });
   handlers.onCall(api.locate, async (request, context) => {
     request.release();
@@ -144,23 +140,6 @@ function registerReads(handlers: Handlers, deps: MasterDeps): void {
     return { index: namespace.appliedIndex, storageClasses: [...namespace.storageClasses()] };
   });
   registerHistory(handlers, deps);
-}
-
-/**
- * Returns the attributes of one target, or its error: an error of one target does not fail the
- * call.
- */
-function statResult(
-  namespace: Namespace,
-  target: api.Target,
-  index: LogIndex,
-): Attributes | AshlarError {
-  try {
-    return namespace.stat(target, index);
-  } catch (error) {
-    if (isAshlarError(error)) return error;
-    throw error;
-  }
 }
 
 function registerHistory(handlers: Handlers, deps: MasterDeps): void {

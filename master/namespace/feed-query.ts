@@ -7,6 +7,7 @@ import { FEED, FEED_END, feedIndexOf, feedKey, feedPositionOf } from "./feed-tab
 import { oldestEvent } from "./feed-trim.ts";
 import { type ByteText, keyAfter, nameBytes } from "./keys.ts";
 import type { Row } from "./overlay.ts";
+import { CountedRecords, ReadBudget } from "./read-budget.ts";
 import { Refusal } from "./refusal.ts";
 import { STAGED_ROOT } from "./staged-totals.ts";
 import { PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
@@ -65,6 +66,9 @@ interface EventContext {
   readonly sequence: number;
 }
 
+/** Rows of paths after which a page ends. They take about 10 ms. */
+const PATH_ROWS_MAX = 5_000;
+
 /** Returns the lowest index from which the feed contains every event with its paths. */
 export function oldestFeedIndex(state: State): LogIndex {
   const { feedFloor, historyFloor } = state.totals;
@@ -82,7 +86,8 @@ export interface FeedSource {
 }
 
 /**
- * Reads one page of the feed. The work is bounded by `rowsMax`, plus the rest of the last entry.
+ * Reads one page of the feed. The work is bounded by `rowsMax` and PATH_ROWS_MAX, plus the rest of the last
+ * entry and the path of one event.
  *
  * @throws {Refusal} INDEX_EXPIRED if the feed no longer has every event from `from` on
  */
@@ -94,12 +99,16 @@ export function readFeed(source: FeedSource, request: FeedRequest): FeedPage {
   const isCut = rows.length === rowsMax;
   const events: FeedEvent[] = [];
   let bytes = 0;
-  for (const stored of storedEvents(state, rows, isCut)) {
+  const budget = new ReadBudget(Number.POSITIVE_INFINITY);
+  for (const stored of storedEvents(state, { rows, isCut, budget })) {
     const event = eventFor(request.within, stored, source);
-    if (event === null) continue;
-    events.push(event);
-    bytes += eventBytes(event);
-    if (bytes > bytesMax) return { events, next: after(stored.position), isLast: false };
+    if (event !== null) {
+      events.push(event);
+      bytes += eventBytes(event);
+    }
+    if (bytes > bytesMax || budget.rows > PATH_ROWS_MAX) {
+      return { events, next: after(stored.position), isLast: false };
+    }
   }
   const last = rows.at(-1);
   if (isCut && last !== undefined) {
@@ -121,9 +130,15 @@ export function readPlaces(
   if (from.index < oldestFeedIndex(state)) return null;
   const rows = state.rows(FEED, { start: feedKey(from), end: FEED_END }, rowsMax);
   const isCut = rows.length === rowsMax;
-  const places = [...storedEvents(state, rows, isCut)].map(placesOf);
+  const places: FeedPlaces[] = [];
+  const budget = new ReadBudget(Number.POSITIVE_INFINITY);
+  for (const stored of storedEvents(state, { rows, isCut, budget })) {
+    places.push(placesOf(stored));
+    if (budget.rows > PATH_ROWS_MAX) break;
+  }
   const last = places.at(-1);
-  if (isCut && last !== undefined) return { places, next: after(last.position) };
+  if ((isCut || places.length < rows.length) && last !== undefined)
+    return { places, next: after(last.position) };
   const end = { index: (appliedIndex + 1) as LogIndex, sequence: 0 };
   return { places, next: laterOf(from, end) };
 }
@@ -156,17 +171,19 @@ const indexOf = (entry: readonly FeedRow[]): LogIndex =>
 /**
  * Yields the events of the rows with the context that their paths need.
  *
- * @param isCut whether the last entry may have more rows
+ * @param page.isCut whether the last entry may have more rows
+ * @param page.budget counts the rows that the paths of the events need
  */
 function* storedEvents(
   state: State,
-  rows: readonly FeedRow[],
-  isCut: boolean,
+  page: { readonly rows: readonly FeedRow[]; readonly isCut: boolean; readonly budget: ReadBudget },
 ): Generator<StoredEvent, void, void> {
+  const { rows, isCut, budget } = page;
+  const counted = new CountedRecords(state, budget);
   for (const entry of byEntry(rows)) {
     const isLastEntry = entry.at(-1) === rows.at(-1);
     const moves = movesOf(isLastEntry && isCut ? withRestOfEntry(state, entry) : entry);
-    const view = new PastView(state, indexOf(entry));
+    const view = new PastView(counted, indexOf(entry));
     for (const { key, value } of entry) {
       const position = feedPositionOf(key);
       const context = { view, moves, sequence: position.sequence };

@@ -37,6 +37,7 @@ import { nameBytes } from "./keys.ts";
 import { Overlay } from "./overlay.ts";
 import { type PathHistoryOptions, pathHistory } from "./path-history.ts";
 import * as queries from "./queries.ts";
+import type { ReadBudget } from "./read-budget.ts";
 import { isReclaimPending } from "./reclaim.ts";
 import { runQuery } from "./refusal.ts";
 import { ROOT_INODE, State } from "./state.ts";
@@ -252,12 +253,12 @@ export class Namespace implements StateMachine {
     return this.#state.featureLevel;
   }
 
-  // Reads of the tree. They throw an AshlarError: NOT_FOUND, NOT_A_DIRECTORY, INDEX_EXPIRED or
-  // INVALID_ARGUMENT.
+  // Reads of the tree. They throw an AshlarError: NOT_FOUND, NOT_A_DIRECTORY, INDEX_EXPIRED,
+  // INVALID_ARGUMENT, or TOO_LARGE for a target that is too deep (see read-budget.ts).
 
-  /** Returns the attributes of an inode. */
-  stat(target: Target, at?: LogIndex): Attributes {
-    return runQuery(() => queries.stat(this.#readViewAt(at), target));
+  /** Returns the attributes of an inode. @param budget counts the rows. Default: one of its own */
+  stat(target: Target, at?: LogIndex, budget?: ReadBudget): Attributes {
+    return runQuery(() => queries.stat(this.#readViewAt(at, budget), target));
   }
 
   /** Returns one page of a directory listing, in byte order of the names. */
@@ -274,8 +275,8 @@ export class Namespace implements StateMachine {
     return runQuery(() => queries.locate(this.#readViewAt(at), target, part));
   }
 
-  #readViewAt(at: LogIndex | undefined): queries.ReadView {
-    return queries.readViewAt(this.#state, this.#applied.index, at);
+  #readViewAt(at: LogIndex | undefined, budget?: ReadBudget): queries.ReadView {
+    return queries.readViewAt(this.#state, this.#applied.index, at, budget);
   }
 
   /** Returns the storage class of a file, or of the deepest existing directory on its path. */

@@ -6,8 +6,9 @@ import type { PathVersion } from "../../shared/protocol/history-api.ts";
 import { attributesOf } from "./attributes.ts";
 import { timeOfIndex } from "./history-floor.ts";
 import { type ByteText, entryKey, inodeKey, type Key, nameBytes } from "./keys.ts";
+import { CountedRecords, ReadBudget } from "./read-budget.ts";
 import type { InodeRecord } from "./records.ts";
-import { PastView, ROOT_INODE, type State, versionAt } from "./state.ts";
+import { PastView, ROOT_INODE, State, versionAt } from "./state.ts";
 import type { Table } from "./tables.ts";
 import { pathOfInode, targetNames } from "./tree.ts";
 import { ENTRIES, INODES, type VersionedRecord } from "./tree-tables.ts";
@@ -18,6 +19,8 @@ import type { PathHistoryPage } from "./views.ts";
  * versions.
  */
 const STATES_PER_VERSION = 4;
+/** Rows after which a page ends, with or without versions. It takes about 10 ms. */
+const PAGE_ROWS_MAX = 5_000;
 
 /** The path and the bounds of one page of a path history. */
 export interface PathHistoryOptions {
@@ -43,10 +46,10 @@ interface PathState {
  * Returns the changes of a path, oldest first, from the oldest readable state on. Reads only the
  * states at which a record on the path changed.
  *
- * @throws {Refusal} INVALID_ARGUMENT for an invalid path
+ * @throws {Refusal} INVALID_ARGUMENT for an invalid path; TOO_LARGE for one of too many names
  */
 export function pathHistory(
-  state: State,
+  records: State,
   oldestIndex: LogIndex,
   options: PathHistoryOptions,
 ): PathHistoryPage {
@@ -54,14 +57,26 @@ export function pathHistory(
   const from = Math.max(options.from ?? oldestIndex, oldestIndex) as LogIndex;
   const versions: PathVersion[] = [];
   // No state before the oldest one is readable.
-  let before = from === oldestIndex ? null : pathStateAt(state, names, (from - 1) as LogIndex);
+  let rowCount = 0;
+  const counted = <Result>(run: (state: State) => Result): Result => {
+    const budget = new ReadBudget();
+    const result = run(new State(new CountedRecords(records, budget)));
+    rowCount += budget.rows;
+    return result;
+  };
+  let before =
+    from === oldestIndex
+      ? null
+      : counted((state) => pathStateAt(state, names, (from - 1) as LogIndex));
   let next: LogIndex | null = from;
   const statesMax = options.limit * STATES_PER_VERSION;
   for (let count = 0; next !== null && count < statesMax; count += 1) {
-    if (versions.length === options.limit) break;
-    const after = pathStateAt(state, names, next);
-    const version =
-      before === null ? existingVersion(state, after) : versionOfChange(state, before, after);
+    if (versions.length === options.limit || rowCount > PAGE_ROWS_MAX) break;
+    const index: LogIndex = next;
+    const after: PathState = counted((state) => pathStateAt(state, names, index));
+    const version = counted((state) =>
+      before === null ? existingVersion(state, after) : versionOfChange(state, before, after),
+    );
     if (version !== null) versions.push(version);
     before = after;
     next = after.nextIndex;

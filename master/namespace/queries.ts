@@ -5,6 +5,7 @@ import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
 import { attributesOf } from "./attributes.ts";
 import { indexAtTime, timeOfIndex } from "./history-floor.ts";
+import { historyVersionsAt } from "./history-versions.ts";
 import {
   bytesToText,
   entryKey,
@@ -17,17 +18,22 @@ import {
   prefixEnd,
   TABLE_BYTE,
 } from "./keys.ts";
+import type { Row } from "./overlay.ts";
+import { CountedRecords, ReadBudget } from "./read-budget.ts";
 import type { DirectoryInode, EntryRecord } from "./records.ts";
 import { pathRefusal, Refusal } from "./refusal.ts";
-import { historyVersionsAt, PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
+import { PastView, ROOT_INODE, State, type TreeView } from "./state.ts";
 import { find, showTarget, targetNames } from "./tree.ts";
 import { ENTRIES } from "./tree-tables.ts";
 import type { ContentPart, ListingPage } from "./views.ts";
 
 /** A view of the state as of one index. */
 export interface ReadView {
+  /** The current state. Reads that have a bound of their own use it. */
+  readonly records: State;
+  /** The current state. Its rows count, as those of `view`. */
   readonly state: State;
-  /** The current state, or a `PastView`. */
+  /** `state`, or a `PastView` of it. */
   readonly view: TreeView;
   readonly at: LogIndex;
   readonly isPast: boolean;
@@ -39,22 +45,24 @@ export interface ReadView {
  * @throws {Refusal} INDEX_EXPIRED; INVALID_ARGUMENT for an index that is not applied yet
  */
 export function readViewAt(
-  state: State,
+  records: State,
   appliedIndex: LogIndex,
   at: LogIndex | undefined,
+  budget: ReadBudget = new ReadBudget(),
 ): ReadView {
+  const state = new State(new CountedRecords(records, budget));
   if (at === undefined || at === appliedIndex) {
-    return { state, view: state, at: appliedIndex, isPast: false };
+    return { records, state, view: state, at: appliedIndex, isPast: false };
   }
-  const { historyFloor } = state.totals;
-  if (at < historyFloor) throw indexExpiredRefusal(state, `index ${at}`);
+  const { historyFloor } = records.totals;
+  if (at < historyFloor) throw indexExpiredRefusal(records, `index ${at}`);
   if (at > appliedIndex) {
     throw new Refusal(
       "INVALID_ARGUMENT",
       `Cannot read as of index ${at}: expected at most ${appliedIndex}, the last applied index`,
     );
   }
-  return { state, view: new PastView(state, at), at, isPast: true };
+  return { records, state, view: new PastView(state, at), at, isPast: true };
 }
 
 /**
@@ -89,81 +97,96 @@ export interface PageOptions {
   readonly limit: number;
 }
 
-/** Returns one page of a directory listing. @throws {Refusal} NOT_A_DIRECTORY, NOT_FOUND */
+/** Most work of one page: about 20 ms. */
+const PAGE_WORK_MAX = 3_000;
+/** Work of an entry, in names that are looked at and skipped. */
+const ENTRY_WORK = 3;
+
+/**
+ * Returns one page of a directory listing. A page ends before `limit` entries when it has cost enough:
+ * it may be empty, because a past listing skips names that did not exist at its index.
+ *
+ * @throws {Refusal} NOT_A_DIRECTORY, NOT_FOUND, TOO_LARGE
+ */
 export function list(reading: ReadView, target: Target, page: PageOptions): ListingPage {
   const directory = find(reading.view, target);
   if (directory.kind !== "directory") {
     throw pathRefusal("NOT_A_DIRECTORY", showTarget(reading.view, target));
   }
+  const { isPast, at } = reading;
+  const view = isPast ? new PastView(reading.records, at) : reading.records;
   const entries: { name: EntryName; attributes: Attributes }[] = [];
+  let work = 0;
+  let after: EntryName | null = null;
   for (const { key, value } of entriesOf(reading, directory, page.after)) {
-    if (entries.length === page.limit) return { entries, isLast: false };
-    const inode = present(reading.view.inode(value.inode), "every entry has an inode");
-    const attributes = attributesOf(reading.state, inode, reading.at);
-    entries.push({ name: nameBytes(nameOfEntryKey(key)), attributes });
+    const isFull = value !== undefined && entries.length === page.limit;
+    if (isFull || work >= PAGE_WORK_MAX) {
+      return { entries, isLast: false, after };
+    }
+    after = nameBytes(nameOfEntryKey(key));
+    work += value === undefined ? 1 : ENTRY_WORK;
+    if (value === undefined) continue;
+    const inode = present(view.inode(value.inode), "every entry has an inode");
+    entries.push({ name: after, attributes: attributesOf(reading.records, inode, at) });
   }
-  return { entries, isLast: true };
+  return { entries, isLast: true, after: null };
 }
 
+/** A name of a directory. `value` is undefined if it was no entry at the index that is read. */
 interface EntryRow {
   readonly key: Key;
-  readonly value: EntryRecord;
+  readonly value: EntryRecord | undefined;
 }
 
-/** Yields the entries of a directory after a name, in byte order. */
+/** Yields the names of a directory after a name, in byte order. */
 function* entriesOf(
-  reading: ReadView,
+  { records, isPast, at }: ReadView,
   { id }: DirectoryInode,
   after: EntryName | undefined,
 ): Generator<EntryRow, void, void> {
-  const { state } = reading;
   const prefix = entryPrefix(id);
   const from = after === undefined ? undefined : entryKey(id, bytesToText(after));
   const start = from === undefined ? prefix : keyAfter(from);
-  const present = state.scan(ENTRIES, { start, end: prefixEnd(prefix) });
-  if (!reading.isPast) {
+  const present = records.scan(ENTRIES, { start, end: prefixEnd(prefix) });
+  if (!isPast) {
     yield* present;
     return;
   }
   const inHistory = (TABLE_BYTE.history + prefix) as Key;
   const pastStart = from === undefined ? inHistory : prefixEnd(historyPrefix(from));
-  const past = historyVersionsAt(
-    state,
-    { start: pastStart, end: prefixEnd(inHistory) },
-    reading.at,
-  ) as Generator<EntryRow, void, void>;
-  yield* merged(aliveNow(present, reading.at), past);
+  const range = { start: pastStart, end: prefixEnd(inHistory) };
+  const past = historyVersionsAt(records, range, at) as Generator<EntryRow, void, void>;
+  yield* merged(existingAt(present, at), past);
 }
 
-/** Yields the current entries that already existed at `at`. */
-function* aliveNow(
-  rows: Generator<EntryRow, void, void>,
+/** Yields the current entries, without those that did not exist yet at `at`. */
+function* existingAt(
+  rows: Generator<Row<EntryRecord>, void, void>,
   at: LogIndex,
 ): Generator<EntryRow, void, void> {
-  for (const row of rows) {
-    if (row.value.version <= at) yield row;
-  }
+  for (const { key, value } of rows) yield { key, value: value.version <= at ? value : undefined };
 }
 
 /**
- * Merges two sequences in key order. No key is in both, because at most one version of a record
- * exists at an index.
+ * Merges two sequences in key order. At most one of two rows with the same key has a value, because at
+ * most one version of a record exists at an index.
  */
 function* merged(
   left: Generator<EntryRow, void, void>,
   right: Generator<EntryRow, void, void>,
 ): Generator<EntryRow, void, void> {
   try {
-    let first = left.next();
-    let second = right.next();
-    while (first.done !== true || second.done !== true) {
-      if (second.done === true || (first.done !== true && first.value.key < second.value.key)) {
-        yield first.value as EntryRow;
-        first = left.next();
-      } else {
-        yield second.value;
-        second = right.next();
-      }
+    const nextOf = (rows: typeof left): EntryRow | undefined => rows.next().value ?? undefined;
+    let first = nextOf(left);
+    let second = nextOf(right);
+    while (first !== undefined || second !== undefined) {
+      const key: Key = smallerKey(first, second);
+      const isFirst = first?.key === key;
+      const isSecond = second?.key === key;
+      const value = isFirst ? first?.value : undefined;
+      yield { key, value: value ?? (isSecond ? second?.value : undefined) };
+      if (isFirst) first = nextOf(left);
+      if (isSecond) second = nextOf(right);
     }
   } finally {
     left.return();
@@ -171,8 +194,16 @@ function* merged(
   }
 }
 
+function smallerKey(first: EntryRow | undefined, second: EntryRow | undefined): Key {
+  if (first === undefined) return present(second, "one of the rows exists").key;
+  return second === undefined || first.key < second.key ? first.key : second.key;
+}
+
+/** Most chunks of one answer: about 20 ms. A caller asks again from the next position on. */
+const LOCATED_CHUNKS_MAX = 1_000;
+
 /**
- * Returns a part of a file's content and its servers.
+ * Returns a part of a file's content and its servers: at most LOCATED_CHUNKS_MAX chunks.
  *
  * @throws {Refusal} IS_A_DIRECTORY, NOT_FOUND
  */
@@ -181,15 +212,17 @@ export function locate(
   target: Target,
   part: { readonly firstPosition: number; readonly count: number },
 ): ContentPart {
-  const { state, view, at } = reading;
-  const file = find(view, target);
+  const { records, state, at, isPast } = reading;
+  const file = find(reading.view, target);
   if (file.kind === "directory") {
-    throw pathRefusal("IS_A_DIRECTORY", showTarget(view, target));
+    throw pathRefusal("IS_A_DIRECTORY", showTarget(reading.view, target));
   }
   const attributes = attributesOf(state, file, at);
   const { content } = file;
   if (content.kind === "inline") return { attributes, inlineBytes: content.bytes, chunks: [] };
-  const end = Math.min(content.chunkCount, part.firstPosition + part.count);
+  const count = Math.min(part.count, LOCATED_CHUNKS_MAX);
+  const end = Math.min(content.chunkCount, part.firstPosition + count);
+  const view = isPast ? new PastView(records, at) : records;
   const chunks: ContentPart["chunks"][number][] = [];
   for (let position = part.firstPosition; position < end; position += 1) {
     const record = present(
@@ -197,7 +230,7 @@ export function locate(
       "a content has one position for each chunk",
     );
     const { chunkId: id, lengthBytes } = record;
-    const chunk = present(state.chunk(id), "the state has the chunk of every position");
+    const chunk = present(records.chunk(id), "the state has the chunk of every position");
     chunks.push({ id, lengthBytes, replicas: chunk.replicas.map(({ serverId }) => serverId) });
   }
   return { attributes, inlineBytes: null, chunks };

@@ -13,7 +13,6 @@ import {
   historyPrefix,
   inodeKey,
   type Key,
-  keyOfHistory,
   META_KEY,
   positionKey,
   prefixEnd,
@@ -216,21 +215,4 @@ export function versionAt<Value extends VersionedRecord>(
   const value = first.value as Value;
   if (value.version > at) return { value: undefined, supersededIndex: value.version };
   return { value, supersededIndex: supersededIndexOf(first.key) };
-}
-
-/** A superseded version, under the key that the record had in its own table. */
-export interface PastRow {
-  readonly key: Key;
-  readonly value: VersionedRecord;
-}
-
-/** Yields the versions in a range of history keys that existed at `at`, in key order. */
-export function* historyVersionsAt(
-  records: RecordReader,
-  range: { readonly start: Key; readonly end: Key },
-  at: LogIndex,
-): Generator<PastRow, void, void> {
-  for (const { key, value } of records.scan(HISTORY, range)) {
-    if (value.version <= at && supersededIndexOf(key) > at) yield { key: keyOfHistory(key), value };
-  }
 }

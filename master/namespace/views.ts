@@ -9,6 +9,8 @@ import type { PathVersion } from "../../shared/protocol/history-api.ts";
 export interface ListingPage {
   readonly entries: readonly { readonly name: EntryName; readonly attributes: Attributes }[];
   readonly isLast: boolean;
+  /** The name after which the next page starts. Null on the last page. */
+  readonly after: EntryName | null;
 }
 
 /** A part of a file's content, with the servers of its chunks. */

@@ -312,6 +312,11 @@ export const list = defineCall(
     /** Continues after the last name of a page, at the index of that page (G12). */
     cursor: v.optional(v.object({ index: logIndexSchema, after: entryNameSchema })),
     limit: v.pipe(countSchema, v.minValue(1), v.maxValue(LIST_LIMIT_MAX)),
+    /**
+     * Whether the client continues after a page without entries, with `after` of the response. For a
+     * client that does not, the master searches until it finds an entry.
+     */
+    acceptsEmptyPages: v.optional(v.boolean()),
   }),
   v.object({
     /** Index of the state that the whole listing shows. */
@@ -319,6 +324,8 @@ export const list = defineCall(
     /** Sorted by the bytes of the name. */
     entries: v.array(v.object({ name: entryNameSchema, attributes: attributesSchema })),
     isLast: v.boolean(),
+    /** Where the next page starts: at or after the last entry. Absent: after the last entry. */
+    after: v.optional(entryNameSchema),
   }),
   ({ entries, ...page }) => ({ ...page, entries: entries.map(withAttributes) }),
 );

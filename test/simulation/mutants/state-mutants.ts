@@ -16,6 +16,32 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/namespace/cost.test.ts"),
   },
   {
+    name: "unbounded-past-listing",
+    bug: "Names that a past listing skips do not count as work, so one page may scan a whole history",
+    breaks: "docs/decisions/0014: the work of a read is bounded",
+    edits: [
+      {
+        file: "master/namespace/queries.ts",
+        find: "work += value === undefined ? 1 : ENTRY_WORK;",
+        replace: "work += value === undefined ? 0 : ENTRY_WORK;",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/bounded-reads.test.ts"),
+  },
+  {
+    name: "unbounded-lookup",
+    bug: "The rows of a lookup do not count, so a lookup by inode may walk up any number of levels",
+    breaks: "docs/decisions/0014: the work of a read is bounded",
+    edits: [
+      {
+        file: "master/namespace/read-budget.ts",
+        find: "    if (this.#rows <= this.#rowsMax) return;",
+        replace: "    if (this.#rows > 0) return;",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/bounded-reads.test.ts"),
+  },
+  {
     name: "applier-ignores-cost",
     bug: "The applier does not end a turn after expensive entries",
     breaks: "docs/decisions/0014: a turn applies a bounded amount of work",
