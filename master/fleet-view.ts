@@ -120,6 +120,8 @@ export interface RepairView {
 
 /** Activity of the client sessions, which expire when they are idle. */
 export interface SessionActivity {
+  /** Checks that another session may be opened. @throws {AshlarError} OVERLOADED */
+  checkRoom(): void;
   /** Records a request of an open session. */
   recordActivity(sessionId: SessionId, nowMs: number): void;
   /** Forgets sessions that were closed or have expired. */

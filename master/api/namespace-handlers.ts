@@ -62,6 +62,7 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
   handlers.onCall(api.openSession, async (request) => {
     request.release();
     requireLeader(consensus);
+    deps.sessions.checkRoom();
     const { clientName } = request.head;
     const { index } = await propose(deps, {
       kind: "open-session",

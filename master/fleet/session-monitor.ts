@@ -1,5 +1,9 @@
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { SessionId } from "../../shared/base/ids.ts";
 import type { SessionActivity } from "../fleet-view.ts";
+
+/** Maximum number of open sessions. A process has one for each connection to the cluster. */
+const SESSIONS_MAX = 100_000;
 
 /**
  * Tracks the activity of client sessions. Keep-alives are soft state of the leader and cost no log
@@ -7,16 +11,26 @@ import type { SessionActivity } from "../fleet-view.ts";
  */
 export class SessionMonitor implements SessionActivity {
   readonly #idleMsMax: number;
+  readonly #sessionsMax: number;
   /** Time of the last activity, the least recently active session first. */
   readonly #lastActivityMs = new Map<SessionId, number>();
 
-  constructor(options: { readonly idleMsMax: number }) {
+  constructor(options: { readonly idleMsMax: number; readonly sessionsMax?: number }) {
     this.#idleMsMax = options.idleMsMax;
+    this.#sessionsMax = options.sessionsMax ?? SESSIONS_MAX;
   }
 
   /** Drops all recorded activity at the start of a term. */
   reset(): void {
     this.#lastActivityMs.clear();
+  }
+
+  checkRoom(): void {
+    if (this.#lastActivityMs.size < this.#sessionsMax) return;
+    throw new AshlarError(
+      "OVERLOADED",
+      `Cannot open a session: expected fewer than ${this.#sessionsMax} open sessions`,
+    );
   }
 
   recordActivity(sessionId: SessionId, nowMs: number): void {

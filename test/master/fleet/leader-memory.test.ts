@@ -6,6 +6,7 @@ import { SessionMonitor } from "../../../master/fleet/session-monitor.ts";
 import type { LogIndex, ServerId, SessionId } from "../../../shared/base/ids.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 
 const random = new SeededRandom(1);
 
@@ -44,6 +45,16 @@ describe("the session monitor", () => {
     assert.deepEqual(monitor.expired(1_600, 1), [first]);
     monitor.forget([first]);
     assert.deepEqual(monitor.expired(1_600, 10), [second]);
+  });
+
+  it("refuses a session when too many are open", () => {
+    const monitor = new SessionMonitor({ idleMsMax: 1_000, sessionsMax: 2 });
+    monitor.recordActivity(first, 0);
+    monitor.checkRoom();
+    monitor.recordActivity(second, 0);
+    assert.throws(() => monitor.checkRoom(), hasCode("OVERLOADED"));
+    monitor.forget([first]);
+    monitor.checkRoom();
   });
 
   it("keeps an active session", () => {
