@@ -76,6 +76,10 @@ export function sizeNotes(
   return notes;
 }
 
+/** Returns the line that selects the cluster in a shell, for any name of the directory. */
+export const exportLine = (directory: string): string =>
+  `export ASHLAR_CLUSTER=${shellWord(directory)}`;
+
 const STATUS_TIMEOUT_MS = 10_000;
 
 function nonMemberNote(node: LocalNode, directory: string): string {
@@ -103,5 +107,5 @@ async function print(context: CommandContext, cluster: LocalCluster): Promise<vo
   const chunkservers = formatCount(count("chunkserver"), "chunkserver");
   output.note(`serving with ${masters} and ${chunkservers}`);
   for (const node of nonMembers) output.note(nonMemberNote(node, cluster.directory));
-  await output.line(`export ASHLAR_CLUSTER=${shellWord(cluster.directory)}`);
+  await output.line(exportLine(cluster.directory));
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { describe, it } from "node:test";
 import { stripVTControlCharacters } from "node:util";
-import { sizeNotes } from "../../../client/cli/commands/cluster-up.ts";
+import { exportLine, sizeNotes } from "../../../client/cli/commands/cluster-up.ts";
 import { main } from "../../../client/cli/main.ts";
 import { jsonLines, MemoryCliEnv, runCli } from "../../support/memory-cli-env.ts";
 import { eventually, LoopbackCluster } from "../support/loopback-cluster.ts";
@@ -132,6 +133,19 @@ describe("`cluster up`", () => {
       const { status, stderr } = await runCli(words);
       assert.equal(status, 2, `${count}: ${stderr}`);
       assert.ok(stderr.includes("Cannot use --masters: expected 1, 3 or 5: current"), stderr);
+    }
+  });
+
+  it("prints a line that sets ASHLAR_CLUSTER in a shell, for any name of the directory", () => {
+    for (const directory of [
+      "/tmp/c",
+      "/my cluster",
+      "/it's",
+      "/$(exit 9)`exit 9`",
+      '/"; exit 9 #',
+    ]) {
+      const script = `${exportLine(directory)}; printf %s "$ASHLAR_CLUSTER"`;
+      assert.equal(execFileSync("sh", ["-c", script], { encoding: "utf8" }), directory);
     }
   });
 
