@@ -104,6 +104,14 @@ for (const [name, hasher] of hashers) {
       assert.deepEqual(first, copy);
     });
 
+    it("takes the key of each call, also of an array that was changed since the last call", () => {
+      const [bytes, key] = [Uint8Array.of(1, 2, 3), new Uint8Array(32)];
+      for (const value of [1, 2, 2, 1]) {
+        key.fill(value);
+        assert.deepEqual(hasher.keyedHash(key, bytes), blake3(bytes, { key }));
+      }
+    });
+
     it("asserts that a MAC key has 32 bytes", () => {
       assert.throws(() => hasher.keyedHash(new Uint8Array(31), new Uint8Array(1)), {
         name: "AssertionError",
