@@ -90,6 +90,8 @@ export function underReplicated(
 
 /** Returns at most `limit` pending purges of a server, in order of the chunk ids. */
 export function purgesOf(state: State, serverId: ServerId, limit: number): readonly PurgeView[] {
+  // Every heartbeat asks, and most of the time no chunk was removed: that needs no read of the store.
+  if (state.totals.purgesPending === 0) return [];
   const start = purgePrefix(serverId);
   const rows = state.rows(PURGES, { start, end: prefixEnd(start) }, limit);
   return rows.map(({ key, value }) => ({

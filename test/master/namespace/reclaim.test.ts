@@ -84,6 +84,18 @@ describe("reclaim", () => {
     assert.equal(machine.namespace.purgesOf(serverId("s1"), 10).length, 2);
   });
 
+  it("reads no rows for the purges of a server while none is pending", async (test) => {
+    const machine = await TestStateMachine.make();
+    const range = test.mock.method(machine.store, "range");
+    assert.deepEqual(machine.namespace.purgesOf(serverId("s1"), 10), []);
+    assert.equal(range.mock.callCount(), 0);
+    const content = chunksContent(sealed("a"));
+    machine.run({ kind: "put", target: at("/f"), content, replace: true, ...OWNER });
+    machine.run({ kind: "unlink", target: at("/f") });
+    machine.expireAndReclaim(100);
+    assert.equal(machine.namespace.purgesOf(serverId("s1"), 10).length, 1);
+  });
+
   it("is pending only if a step would change something, also in an idle cluster", async () => {
     const machine = await TestStateMachine.make();
     const { namespace } = machine;
