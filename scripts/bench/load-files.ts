@@ -4,10 +4,8 @@ import { runMany } from "./rates.ts";
 
 const FILES_PER_DIRECTORY = 1_000;
 const DIRECTORIES_PER_GROUP = 100;
-/**
- * Each transaction makes 5 directories with 1,000 files each: half of the limit of a transaction.
- */
-const DIRECTORIES_PER_TRANSACTION = 5;
+/** Half of what one transaction can create: the work of an entry is bounded. */
+const FILES_PER_TRANSACTION = 500;
 const TRANSACTIONS_IN_FLIGHT = 4;
 
 /**
@@ -24,41 +22,32 @@ export async function loadFiles(fileSystem: FileSystem, count: number): Promise<
     ? new progress.SingleBar({ stream: process.stderr, clearOnComplete: true })
     : null;
   bar?.start(count, 0);
-  const load = {
-    count: Math.ceil(directories / DIRECTORIES_PER_TRANSACTION),
-    parallel: TRANSACTIONS_IN_FLIGHT,
-  };
-  const { rate } = await runMany(load, async (index) => {
-    const first = index * DIRECTORIES_PER_TRANSACTION;
-    const end = Math.min(first + DIRECTORIES_PER_TRANSACTION, directories);
-    const createdCount = await makeDirectories(fileSystem, { first, end, count });
-    bar?.increment(createdCount);
+  const load = { count: directories, parallel: TRANSACTIONS_IN_FLIGHT };
+  const { rate } = await runMany(load, async (number) => {
+    const files = Math.min(FILES_PER_DIRECTORY, count - number * FILES_PER_DIRECTORY);
+    await makeDirectory(fileSystem, { number, files });
+    bar?.increment(files);
   });
   bar?.stop();
   return (rate * count) / load.count;
 }
 
-/**
- * Creates the directories `first` to `end` (exclusive) in one transaction. Returns the file count.
- */
-async function makeDirectories(
+/** Creates a directory with empty files in several transactions. */
+async function makeDirectory(
   fileSystem: FileSystem,
-  range: { readonly first: number; readonly end: number; readonly count: number },
-): Promise<number> {
-  const transaction = fileSystem.transaction();
-  let createdCount = 0;
-  for (let number = range.first; number < range.end; number += 1) {
-    const inGroup = padded(number % DIRECTORIES_PER_GROUP);
-    const directory = `${groupPath(Math.floor(number / DIRECTORIES_PER_GROUP))}/${inGroup}`;
-    transaction.mkdir(directory);
-    const files = Math.min(FILES_PER_DIRECTORY, range.count - number * FILES_PER_DIRECTORY);
-    for (let file = 0; file < files; file += 1) {
+  { number, files }: { readonly number: number; readonly files: number },
+): Promise<void> {
+  const inGroup = padded(number % DIRECTORIES_PER_GROUP);
+  const directory = `${groupPath(Math.floor(number / DIRECTORIES_PER_GROUP))}/${inGroup}`;
+  for (let first = 0; first < files; first += FILES_PER_TRANSACTION) {
+    const transaction = fileSystem.transaction();
+    if (first === 0) transaction.mkdir(directory);
+    const end = Math.min(first + FILES_PER_TRANSACTION, files);
+    for (let file = first; file < end; file += 1) {
       transaction.create(`${directory}/document-${inGroup}-${padded(file)}.txt`);
     }
-    createdCount += files;
+    await transaction.commit();
   }
-  await transaction.commit();
-  return createdCount;
 }
 
 function groupPath(group: number): string {
