@@ -3,7 +3,21 @@ import type { FileSystem } from "../../client/file-system.ts";
 import type { CpuMeter } from "./cpu-seconds.ts";
 import type { Measurement } from "./measurement.ts";
 
-/** The environment of a suite: a new cluster of 3 masters and 3 chunkservers with fsync on. */
+/** Numbers of the things that the fleet suite simulates. */
+export interface FleetSize {
+  readonly chunks: number;
+  /** Chunkservers. */
+  readonly servers: number;
+  /** Client sessions, idle and kept alive. */
+  readonly sessions: number;
+  /** Watchers of separate directories. */
+  readonly watchers: number;
+}
+
+/**
+ * The environment of a suite: a new cluster of 3 masters, and 3 chunkservers unless the suite simulates
+ * them, with fsync on.
+ */
 export interface BenchContext {
   readonly cluster: LocalCluster;
   readonly fileSystem: FileSystem;
@@ -12,6 +26,7 @@ export interface BenchContext {
   readonly work: string;
   /** Number of files that the scale suite creates. */
   readonly files: number;
+  readonly fleet: FleetSize;
   /** Reports a figure as soon as it is measured. */
   readonly report: (measurement: Measurement) => void;
 }

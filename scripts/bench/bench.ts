@@ -2,37 +2,58 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
+import { LocalCluster, type UpOptions } from "../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../client/connect.ts";
-import type { BenchContext } from "./bench-context.ts";
+import type { BenchContext, FleetSize } from "./bench-context.ts";
 import { CpuMeter } from "./cpu-seconds.ts";
 import { measureFailover } from "./failover.ts";
+import { FLEET_CLUSTER, measureFleet } from "./fleet/fleet.ts";
 import { describe, type Measurement } from "./measurement.ts";
 import { measureMetadata } from "./metadata.ts";
 import { measureScale } from "./scale.ts";
 import { measureSequential } from "./sequential.ts";
 import { measureSmallFiles } from "./small-files.ts";
 
-const SUITES: Readonly<Record<string, (bench: BenchContext) => Promise<void>>> = {
-  sequential: measureSequential,
-  small: measureSmallFiles,
-  meta: measureMetadata,
-  failover: measureFailover,
-  scale: measureScale,
+/** A group of figures, measured on a cluster of its own. */
+interface Suite {
+  readonly measure: (bench: BenchContext) => Promise<void>;
+  /** Differences from a cluster of 3 masters and 3 chunkservers. */
+  readonly cluster?: Pick<UpOptions, "chunkservers" | "masterSettings">;
+  /** Whether it takes many minutes. Such a suite runs only if it is named. */
+  readonly isLong?: boolean;
+}
+
+const SUITES: Readonly<Record<string, Suite>> = {
+  sequential: { measure: measureSequential },
+  small: { measure: measureSmallFiles },
+  meta: { measure: measureMetadata },
+  failover: { measure: measureFailover },
+  scale: { measure: measureScale, isLong: true },
+  fleet: { measure: measureFleet, cluster: FLEET_CLUSTER, isLong: true },
 };
-/** The suites that run by default: all except the one that takes many minutes. */
-const DEFAULT_SUITES = Object.keys(SUITES).filter((name) => name !== "scale");
+const SUITE_NAMES = Object.keys(SUITES);
+const DEFAULT_SUITES = SUITE_NAMES.filter((name) => SUITES[name]?.isLong !== true);
+/** The sizes to which the bounds apply. */
 const FILES = 5_000_000;
+const FLEET: FleetSize = { chunks: 2_000_000, servers: 1_000, sessions: 10_000, watchers: 2_000 };
 
 const USAGE = `Usage: npm run bench -- [suite …] [--json] [--files N]
+                        [--chunks N] [--servers N] [--sessions N] [--watchers N]
 
-Suites: ${Object.keys(SUITES).join(", ")} (default: all but scale).
+Suites: ${SUITE_NAMES.join(", ")} (default: ${DEFAULT_SUITES.join(", ")}).
 Exit status 1 if a bound was missed.
 
---json   print one JSON object per line
---files  number of files that scale creates (${FILES}): its bounds apply to this number,
-         which needs 10 GB of disk
+--json      print one JSON object per line
+--files     number of files that scale creates (${FILES}): its bounds apply to this number,
+            which needs 10 GB of disk
+--chunks    number of chunks that fleet commits (${FLEET.chunks}): its bounds apply to this number
+            and to those of simulated --servers (${FLEET.servers}), --sessions (${FLEET.sessions}) and
+            --watchers (${FLEET.watchers}); they need 10 GB of disk
 `;
+
+/** The options with a number. */
+const NUMBER_OPTIONS = { files: FILES, ...FLEET };
+type NumberOption = keyof typeof NUMBER_OPTIONS;
 
 /**
  * Runs the benchmark. Resolves with 0 if all bounds held, 1 if one was missed, 2 for wrong usage.
@@ -41,12 +62,19 @@ export async function main(commandLine: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...commandLine],
     allowPositionals: true,
-    options: { json: { type: "boolean" }, files: { type: "string" }, help: { type: "boolean" } },
+    options: {
+      json: { type: "boolean" },
+      help: { type: "boolean" },
+      files: { type: "string" },
+      chunks: { type: "string" },
+      servers: { type: "string" },
+      sessions: { type: "string" },
+      watchers: { type: "string" },
+    },
   });
   const names = positionals.length === 0 ? DEFAULT_SUITES : positionals;
-  const files = values.files === undefined ? FILES : Number(values.files);
-  const isUnknown = names.some((name) => SUITES[name] === undefined);
-  if (values.help === true || isUnknown || !Number.isSafeInteger(files) || files < 1) {
+  const sizes = numbersOf(values);
+  if (values.help === true || sizes === null || names.some((name) => !(name in SUITES))) {
     process.stderr.write(USAGE);
     return values.help === true ? 0 : 2;
   }
@@ -57,14 +85,27 @@ export async function main(commandLine: readonly string[]): Promise<number> {
     process.stdout.write(`${line}\n`);
   };
   for (const name of names) {
-    await runSuite(SUITES[name] as (bench: BenchContext) => Promise<void>, { files, report });
+    await runSuite(SUITES[name] as Suite, { files: sizes.files, fleet: sizes, report });
   }
   return missedCount === 0 ? 0 : 1;
 }
 
+/** Returns the options with a number, or null if one of them is no positive integer. */
+function numbersOf(
+  values: Readonly<Partial<Record<NumberOption, string>>>,
+): Record<NumberOption, number> | null {
+  const numbers = { ...NUMBER_OPTIONS };
+  for (const name of Object.keys(NUMBER_OPTIONS) as NumberOption[]) {
+    const text = values[name];
+    if (text !== undefined) numbers[name] = Number(text);
+    if (!Number.isSafeInteger(numbers[name]) || numbers[name] < 1) return null;
+  }
+  return numbers;
+}
+
 async function runSuite(
-  suite: (bench: BenchContext) => Promise<void>,
-  settings: Pick<BenchContext, "files" | "report">,
+  suite: Suite,
+  settings: Pick<BenchContext, "files" | "fleet" | "report">,
 ): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), "ashlar-bench-"));
   let cluster: LocalCluster | null = null;
@@ -75,11 +116,12 @@ async function runSuite(
       chunkservers: 3,
       basePort: 0,
       timeoutMs: 30_000,
+      ...suite.cluster,
     });
     const { masters, clusterId } = cluster;
     await using fileSystem = await connect({ masters, clusterId });
     const cpu = await CpuMeter.of(cluster);
-    await suite({ cluster, fileSystem, cpu, work, ...settings });
+    await suite.measure({ cluster, fileSystem, cpu, work, ...settings });
   } finally {
     await cluster?.down();
     await rm(work, { recursive: true, force: true });

@@ -3,13 +3,13 @@ import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import { median } from "../statistics.ts";
 import type { BenchContext } from "./bench-context.ts";
+import { leaderNode } from "./leader-node.ts";
 import { atMost } from "./measurement.ts";
 
-const KILLS = 50;
-const STOPS = 20;
+/** Faults of the suite `failover`. */
+const FAULTS = { kills: 50, stops: 20 };
 /** Time for which a leader is stopped: longer than the other members need to elect a new leader. */
 const STOP_MS = 4_000;
-const SETTLE_TIMEOUT_MS = 60_000;
 /** Result of etcd 3.4.23 on this kind of machine, three members, 12 kills. */
 const ETCD = { medianSeconds: 1.22, worstSeconds: 2.62 };
 const BOUNDS = { medianSeconds: 1.0, worstSeconds: 2.5 };
@@ -18,14 +18,22 @@ const BOUNDS = { medianSeconds: 1.0, worstSeconds: 2.5 };
  * Measures the time from the loss of the leader to the next acknowledged write, for a client that
  * writes without a pause. Only a write that was started after the loss counts.
  */
-export async function measureFailover(bench: BenchContext): Promise<void> {
+export function measureFailover(bench: BenchContext): Promise<void> {
+  return measureLosses(bench, { suite: "failover", faults: FAULTS });
+}
+
+/** Measures the failover as a part of `suite`, with this number of faults. */
+export async function measureLosses(
+  bench: BenchContext,
+  { suite, faults }: { readonly suite: string; readonly faults: typeof FAULTS },
+): Promise<void> {
   const writer = new Writer(bench);
   const running = writer.run();
   try {
-    const killed = await gapsOf(bench, writer, { count: KILLS, signal: "SIGKILL" });
-    report(bench, "kill -9 of the leader", killed);
-    const stopped = await gapsOf(bench, writer, { count: STOPS, signal: "SIGSTOP" });
-    report(bench, "SIGSTOP of the leader", stopped);
+    const killed = await gapsOf(bench, writer, { count: faults.kills, signal: "SIGKILL" });
+    report(bench, { suite, name: "kill -9 of the leader" }, killed);
+    const stopped = await gapsOf(bench, writer, { count: faults.stops, signal: "SIGSTOP" });
+    report(bench, { suite, name: "SIGSTOP of the leader" }, stopped);
   } finally {
     writer.stop();
     await running;
@@ -40,10 +48,7 @@ async function gapsOf(
   const { cluster } = bench;
   const gaps: number[] = [];
   for (let round = 0; round < fault.count; round += 1) {
-    const { masters } = await cluster.waitUntilServing({ timeoutMs: SETTLE_TIMEOUT_MS });
-    const leader = masters.find((master) => master.role === "leader");
-    const node = cluster.nodes.find((each) => each.address === leader?.address);
-    if (node === undefined) throw new Error("Cannot find the leader among the nodes");
+    const { node } = await leaderNode(cluster);
     await sleep(300); // Varies the moment of the fault relative to the recovery before it.
     const lostMs = performance.now();
     await cluster.kill(node.name, fault.signal);
@@ -66,8 +71,11 @@ async function recover(
   await cluster.kill(name, "SIGCONT");
 }
 
-function report(bench: BenchContext, name: string, gaps: readonly number[]): void {
-  const suite = "failover";
+function report(
+  bench: BenchContext,
+  { suite, name }: { readonly suite: string; readonly name: string },
+  gaps: readonly number[],
+): void {
   const figures = { median: median(gaps), worst: Math.max(...gaps) };
   for (const which of ["median", "worst"] as const) {
     const value = figures[which];

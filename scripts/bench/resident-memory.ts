@@ -1,6 +1,6 @@
 import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
-import { runningPid } from "../../client/cli/cluster/node-process.ts";
 import { readProcessStatus } from "../../shared/platform/procfs.ts";
+import { leaderNode } from "./leader-node.ts";
 
 /** Resident memory of a process in bytes (proc(5) status). */
 export interface ResidentMemory {
@@ -12,7 +12,8 @@ export interface ResidentMemory {
   readonly highest: number;
 }
 
-function residentMemoryOf(pid: number): ResidentMemory {
+/** Returns the memory of a process. */
+export function residentMemoryOf(pid: number): ResidentMemory {
   const bytesOf = (field: string): number => {
     const bytes = readProcessStatus(pid, field);
     if (bytes === null) throw new Error(`/proc/${pid}/status has no ${field}`);
@@ -24,10 +25,5 @@ function residentMemoryOf(pid: number): ResidentMemory {
 
 /** Returns the memory of the current leader. */
 export async function leaderMemory(cluster: LocalCluster): Promise<ResidentMemory> {
-  const { masters } = await cluster.waitUntilServing({ timeoutMs: 60_000 });
-  const leader = masters.find((master) => master.role === "leader");
-  const node = cluster.nodes.find((each) => each.address === leader?.address);
-  const pid = node === undefined ? null : await runningPid(cluster.directory, node);
-  if (pid === null) throw new Error("Cannot find the process of the leader");
-  return residentMemoryOf(pid);
+  return residentMemoryOf((await leaderNode(cluster)).pid);
 }

@@ -1,0 +1,70 @@
+import type { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
+import type { ClusterId } from "../../../shared/base/ids.ts";
+import { SlabPool } from "../../../shared/flow/slabs.ts";
+import { quietLog } from "../../../shared/platform/quiet.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
+import { SystemRandom } from "../../../shared/platform/system-random.ts";
+import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
+import type { CallMethod } from "../../../shared/protocol/method.ts";
+import type { Role } from "../../../shared/protocol/roles.ts";
+import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
+import { LeaderChannel } from "../../../shared/wire/leader-channel.ts";
+import type { Connection } from "../../../shared/wire/rpc.ts";
+
+/** Limit of one call with all its retries: longer than an election and a full queue. */
+const CALL_TIMEOUT_MS = 30_000;
+const RECEIVE_BYTES_MAX = 256 * 1024 * 1024;
+
+/** The ports that all callers of this process share. */
+const DEPS = {
+  network: new TcpNetwork(),
+  clock: new SystemClock(),
+  random: new SystemRandom(),
+  log: quietLog,
+  slabs: new SlabPool({ bytesMax: RECEIVE_BYTES_MAX }),
+};
+
+/**
+ * One connection to the leader in a given role, below the client library: requests are sent as they
+ * are. Follows a change of leader.
+ */
+export class WireCaller implements AsyncDisposable {
+  readonly #pool: ConnectionPool;
+  readonly #channel: LeaderChannel;
+
+  constructor(cluster: LocalCluster, role: Role, name: string) {
+    const identity = { role, clusterId: cluster.clusterId as ClusterId, name };
+    this.#pool = new ConnectionPool(DEPS, { identity: () => identity, role: "master" });
+    this.#channel = new LeaderChannel({
+      ...DEPS,
+      pool: this.#pool,
+      addresses: () => cluster.masters,
+      attemptTimeoutMs: 1_000,
+    });
+  }
+
+  get leaderAddress(): string | null {
+    return this.#channel.leaderAddress;
+  }
+
+  /** Calls the leader. Repeats the call after a failed attempt: it must be idempotent. */
+  async call<Request, Response>(
+    method: CallMethod<Request, Response>,
+    request: Request,
+    timeoutMs: number = CALL_TIMEOUT_MS,
+  ): Promise<Response> {
+    const received = await this.#channel.call(method, request, { timeoutMs, idempotent: true });
+    received.release();
+    return received.head;
+  }
+
+  /** Returns the connection to the leader, for streams. */
+  connection(): Promise<Connection> {
+    return this.#channel.connection({ timeoutMs: CALL_TIMEOUT_MS });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#channel.close();
+    await this.#pool.close(0);
+  }
+}
