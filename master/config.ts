@@ -79,8 +79,11 @@ export const masterConfigSchema = v.strictObject({
   repairDelayStoppedMs: v.optional(durationMsSchema, 30 * MINUTE_MS),
   /** Maximum number of repair copies at the same time on one server. */
   repairCopiesPerServer: v.optional(countSchema(1, 64), 4),
-  /** Maximum number of repair copies at the same time in the cluster. */
-  repairCopiesTotal: v.optional(countSchema(1, 1_024), 64),
+  /**
+   * Maximum number of repair copies at the same time in the cluster. Absent: two for each live
+   * chunkserver, at least 64.
+   */
+  repairCopiesTotal: v.optional(countSchema(1, 100_000)),
   /** Share of dead chunkservers above which repair halts until an operator intervenes. */
   repairMassLossShare: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 0.5),
   /** Interval in which the members compare the hashes of their states. */
@@ -122,7 +125,8 @@ export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = 
   repairDelayMs: "delay before repair of the replicas on a dead chunkserver (20s)",
   repairDelayStoppedMs: "the same for a gracefully stopped chunkserver (30m)",
   repairCopiesPerServer: "repair copies at the same time on one chunkserver (4)",
-  repairCopiesTotal: "repair copies at the same time in the cluster (64)",
+  repairCopiesTotal:
+    "repair copies at the same time in the cluster (2 per live chunkserver, 64 or more)",
   repairMassLossShare: "share of dead chunkservers above which repair halts (0.5)",
   checkpointIntervalMs: "interval in which the masters compare the hashes of their states (30s)",
   historyVersionsMax: "largest number of old versions and removed files in the history (10000000)",

@@ -56,7 +56,7 @@ export interface ChainRequest {
   /** Servers that are in the chain already. They stay first, in this order. */
   readonly keep: readonly ServerLocation[];
   /** Servers that must not be chosen. */
-  readonly exclude: ReadonlySet<ServerId>;
+  readonly exclude: Pick<ReadonlySet<ServerId>, "has">;
   /** Host of the writer. A new server on this host is placed first. Empty: no preference. */
   readonly clientHost: string;
 }
@@ -74,7 +74,7 @@ export type ServerSpace = HeartbeatRequest["space"];
 export interface ServerStatus {
   readonly location: ServerLocation;
   readonly space: ServerSpace;
-  /** Whether the server reported a failed disk. Its copies count, but it gets no new copies. */
+  /** Whether the server reported a failed disk. Its copies do not count, and it gets no new ones. */
   readonly isDiskFailed: boolean;
   readonly chunkCount: number;
   /** Writes and copies in progress. */
@@ -89,6 +89,11 @@ export interface RepairState {
   chunksOfServer(serverId: ServerId, after: ChunkId | null, limit: number): readonly ChunkId[];
   /** Returns chunks with fewer recorded replicas than wanted, by ascending id, after `after`. */
   underReplicated(after: ChunkId | null, limit: number): readonly ChunkId[];
+  /**
+   * Returns the chunks whose recorded or wanted replicas have changed since the last call. Null if
+   * there were too many.
+   */
+  takeReplicaChanges(): ReadonlyMap<ChunkId, RepairChunk> | null;
 }
 
 /** A chunk as the namespace records it. */

@@ -236,7 +236,7 @@ function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
   };
   const limits = {
     copiesPerTarget: config.repairCopiesPerServer,
-    copiesTotal: config.repairCopiesTotal,
+    copiesTotal: config.repairCopiesTotal ?? null,
     orderTimeoutMs: ORDER_TIMEOUT_MS,
     massLossShare: config.repairMassLossShare,
     racksMin: config.defaultRacksMin,
@@ -244,7 +244,7 @@ function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
   const registry = new Registry({ clock, random, times });
   // `openStateMachine` in `startMaster` opens every state machine of this driver as a Namespace.
   const namespace = (): Namespace => driver.stateMachine as Namespace;
-  driver.onStall(() => registry.startGracePeriod(namespace().servers()));
+  driver.onStall((stalledMs) => registry.forgiveStall(stalledMs));
   return {
     env,
     consensus: driver,

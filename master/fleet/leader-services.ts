@@ -48,8 +48,6 @@ export interface LeaderServicesOptions {
 const STEP_MS = 250;
 /** Interval between two housekeeping steps, in milliseconds. */
 const HOUSEKEEPING_MS = 1_000;
-/** A step that is later than this shows that the event loop of this process was blocked. */
-const STALL_MS = 1_000;
 /** Maximum number of sessions that one entry expires. Each may have 1,024 stored outcomes. */
 const SESSIONS_PER_ENTRY = 16;
 /** Maximum number of entries that expire sessions in one housekeeping step. */
@@ -74,7 +72,6 @@ export class LeaderServices implements AsyncDisposable {
   #termPrepared = -1;
   /** The term in which this member created the cluster. */
   #termFounded = -1;
-  #lastStepMs: number;
   #lastHousekeepingMs = 0;
   /** The last session that was read. Null at the beginning. Reading never ends: it starts again. */
   #sessionsAfter: SessionId | null = null;
@@ -82,7 +79,6 @@ export class LeaderServices implements AsyncDisposable {
 
   constructor(options: LeaderServicesOptions) {
     this.#options = options;
-    this.#lastStepMs = options.env.clock.monotonicMs();
   }
 
   /** Starts the steps. */
@@ -114,22 +110,13 @@ export class LeaderServices implements AsyncDisposable {
   }
 
   async #step(): Promise<void> {
-    const { consensus, env, registry, repair, state } = this.#options;
+    const { consensus, env, repair, state } = this.#options;
+    // After a stall the member forgives the chunkservers their silence, in a timer that is due too.
+    await env.clock.yieldTurn();
     const nowMs = env.clock.monotonicMs();
-    const lateMs = nowMs - this.#lastStepMs - STEP_MS;
-    this.#lastStepMs = nowMs;
     const status = consensus.status();
     if (status.role !== "leader" || !status.isReady) return;
     if (status.term !== this.#termPrepared) await this.#prepare(status);
-    if (lateMs > STALL_MS) {
-      env.log.warn(
-        "The event loop was blocked: the liveness of chunkservers is not evaluated for an interval",
-        {
-          lateMs,
-        },
-      );
-      registry.startGracePeriod(state().servers());
-    }
     repair.step(state());
     if (status.term === this.#termFounded || state().isUnused) await this.#raiseNewCluster();
     if (nowMs - this.#lastHousekeepingMs < HOUSEKEEPING_MS) return;

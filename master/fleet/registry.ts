@@ -26,7 +26,10 @@ interface RegisteredServer {
   isDiskFailed: boolean;
   chunkCount: number;
   activeWrites: number;
-  /** Monotonic time of the last message. Null if this leader has not received a message yet. */
+  /**
+   * Listening time of the last message, see `Registry`. Null if this leader has not received a
+   * message yet.
+   */
   lastContactMs: number | null;
   /** Whether the server announced a graceful stop. */
   isShutDown: boolean;
@@ -36,6 +39,8 @@ const NO_SPACE: ServerSpace = { totalBytes: 0, availableBytes: 0, usedBytes: 0 }
 
 /** Number of missing heartbeats after which a server is suspected. */
 const HEARTBEATS_TO_SUSPECT = 4;
+/** Time for which a server that was alive counts in the share of dead servers. */
+const RECENTLY_MS = 60 * 60 * 1_000;
 /** Limits of the heartbeat interval, in milliseconds, for any value of `suspectMs`. */
 const HEARTBEAT_MS_MIN = 50;
 const HEARTBEAT_MS_MAX = 5_000;
@@ -44,6 +49,9 @@ const HEARTBEAT_MS_MAX = 5_000;
  * The chunkservers and their liveness. Soft state of the leader: a new leader starts with the
  * recorded servers, receives a registration of each live server within a heartbeat interval, and
  * considers no server suspect or dead before a full interval has passed.
+ *
+ * All times are listening time: the monotonic time minus the stalls of this process, in which it
+ * could receive no message. So a stall makes no server silent, and it brings no silent server back.
  */
 export class Registry implements FleetView {
   readonly #clock: Clock;
@@ -52,6 +60,8 @@ export class Registry implements FleetView {
   readonly #servers = new Map<ServerId, RegisteredServer>();
   /** The servers for new chunks. Silence is noticed when a server is drawn. */
   readonly #placement = new PlacementTable();
+  /** Sum of all stalls of this process. */
+  #stalledMs = 0;
   #observedFromMs: number;
   #term = -1;
   #termStartedMs = Number.NEGATIVE_INFINITY;
@@ -75,12 +85,13 @@ export class Registry implements FleetView {
   beginTerm(term: number, known: () => readonly ServerLocation[]): void {
     if (term === this.#term) return;
     this.#term = term;
-    this.startGracePeriod(known());
+    this.#observedFromMs = this.#listeningMs();
     this.#termStartedMs = this.#observedFromMs;
+    for (const location of known()) this.#serverOf(location);
   }
 
   settling(): Settling | null {
-    const leaderForMs = Math.round(this.#clock.monotonicMs() - this.#termStartedMs);
+    const leaderForMs = Math.round(this.#listeningMs() - this.#termStartedMs);
     if (leaderForMs >= this.#times.deadMs) return null;
     const servers = [...this.#servers.values()];
     const heardCount = servers.filter((server) => this.#isHeard(server)).length;
@@ -91,23 +102,17 @@ export class Registry implements FleetView {
     return lastContactMs !== null && lastContactMs >= this.#termStartedMs;
   }
 
-  /**
-   * Starts the observation of silence now, after an election or after a local stall. Silence before
-   * this call does not count.
-   *
-   * @param known the recorded servers
-   */
-  startGracePeriod(known: readonly ServerLocation[]): void {
-    this.#observedFromMs = this.#clock.monotonicMs();
-    for (const location of known) this.#serverOf(location);
+  /** Forgives every server the silence of the last `stalledMs`: no message could be received. */
+  forgiveStall(stalledMs: number): void {
+    this.#stalledMs += stalledMs;
   }
 
   recordRegistration(location: ServerLocation, space: ServerSpace): void {
     const server = this.#serverOf(location);
     server.location = location;
     server.space = space;
-    server.isDiskFailed = false; // The next heartbeat reports it again.
-    server.lastContactMs = this.#clock.monotonicMs();
+    // Its heartbeats report whether the disk works again, for instance after a restart.
+    server.lastContactMs = this.#listeningMs();
     server.isShutDown = false;
     this.#updatePlacement(server);
   }
@@ -120,7 +125,7 @@ export class Registry implements FleetView {
     server.isDiskFailed = heartbeat.isDiskFailed;
     server.chunkCount = heartbeat.chunkCount;
     server.activeWrites = heartbeat.activeWrites;
-    server.lastContactMs = this.#clock.monotonicMs();
+    server.lastContactMs = this.#listeningMs();
     server.isShutDown = false;
     this.#updatePlacement(server);
     return true;
@@ -130,7 +135,7 @@ export class Registry implements FleetView {
     const server = this.#servers.get(serverId);
     if (server === undefined) return;
     server.isShutDown = true;
-    server.lastContactMs = this.#clock.monotonicMs();
+    server.lastContactMs = this.#listeningMs();
     this.#updatePlacement(server);
   }
 
@@ -142,16 +147,44 @@ export class Registry implements FleetView {
   }
 
   /**
-   * Returns whether the copies on this server count as live: the server is live or only suspect.
+   * Returns whether the copies on this server count as live: the server is live or only suspect, and
+   * its disk has not failed.
    */
   isAvailable(serverId: ServerId): boolean {
+    return this.isReachable(serverId) && this.#servers.get(serverId)?.isDiskFailed === false;
+  }
+
+  /** Returns whether the server can send its copies. The copies on a failed disk may be readable. */
+  isReachable(serverId: ServerId): boolean {
     const liveness = this.liveness(serverId);
     return liveness === "live" || liveness === "suspect";
   }
 
+  /**
+   * Returns whether the copies on an unavailable server must be replaced now. Those on a failed disk
+   * and those on an unknown server have no delay: a restart does not bring them back.
+   */
   isRepairDue(serverId: ServerId): boolean {
     const server = this.#servers.get(serverId);
-    return server !== undefined && isRepairDue(server, this.#times, this.#observationTime());
+    if (server === undefined || server.isDiskFailed) return true;
+    return isRepairDue(server, this.#times, this.#observationTime());
+  }
+
+  /**
+   * Returns whether the server was alive within the last hour. A new leader presumes that every
+   * recorded server was alive when its term started.
+   */
+  wasRecentlyAlive(serverId: ServerId): boolean {
+    const server = this.#servers.get(serverId);
+    if (server === undefined) return false;
+    const aliveMs = Math.max(server.lastContactMs ?? this.#termStartedMs, this.#termStartedMs);
+    return this.#listeningMs() - aliveMs < RECENTLY_MS;
+  }
+
+  /** Forgets a server that was removed from the cluster. */
+  remove(serverId: ServerId): void {
+    this.#placement.suspend(serverId);
+    this.#servers.delete(serverId);
   }
 
   servers(): readonly ServerStatus[] {
@@ -189,7 +222,7 @@ export class Registry implements FleetView {
     const server = this.#servers.get(serverId);
     if (server === undefined || server.lastContactMs === null || !this.#isHeard(server))
       return null;
-    return Math.round(this.#clock.monotonicMs() - server.lastContactMs);
+    return Math.round(Math.max(0, this.#listeningMs() - server.lastContactMs));
   }
 
   /** Applies the facts of a server to its share of new chunks. A silent server gets none. */
@@ -204,7 +237,11 @@ export class Registry implements FleetView {
   }
 
   #observationTime(): { nowMs: number; observedFromMs: number } {
-    return { nowMs: this.#clock.monotonicMs(), observedFromMs: this.#observedFromMs };
+    return { nowMs: this.#listeningMs(), observedFromMs: this.#observedFromMs };
+  }
+
+  #listeningMs(): number {
+    return this.#clock.monotonicMs() - this.#stalledMs;
   }
 
   /** Returns the soft state of a server. Adds the server if it is not known. */

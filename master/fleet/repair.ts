@@ -4,59 +4,80 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Order } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
-import type { RepairState, RepairView } from "../fleet-view.ts";
-import { isMassLoss } from "../placement/liveness.ts";
-import { copiesMissing, type UnderReplicatedChunk } from "../placement/plan-repair.ts";
+import type { RepairChunk, RepairState, RepairView } from "../fleet-view.ts";
+import {
+  type ChunkCopies,
+  classOf,
+  copiesMissing,
+  copiesOf,
+  type DangerClass,
+  isDelayed,
+  sourcesOf,
+} from "../placement/classify-chunk.ts";
+import { CopyOrders } from "./copy-orders.ts";
+import { MassLossBrake } from "./mass-loss-brake.ts";
 import type { Registry } from "./registry.ts";
+import type { RepairScan } from "./repair-scan.ts";
+import { RepairScans } from "./repair-scans.ts";
+import { WaitingChunks } from "./waiting-chunks.ts";
 
 /** Limits of repair. */
 export interface RepairLimits {
   /** Maximum number of copies that one server makes at the same time. */
   readonly copiesPerTarget: number;
-  /** Maximum number of copies in progress in the whole cluster. */
-  readonly copiesTotal: number;
+  /**
+   * Maximum number of copies in progress in the whole cluster. Null: two for each available server,
+   * at least 64.
+   */
+  readonly copiesTotal: number | null;
   /** A copy that is not reported within this time is ordered from another server. */
   readonly orderTimeoutMs: number;
-  /** Share of dead servers above which repair halts until an operator intervenes. */
+  /** Share of dead servers above which repair halts: see `isMassLoss`. */
   readonly massLossShare: number;
   /** Number of racks that the replicas of a chunk should span. */
   readonly racksMin: number;
 }
 
-/** A copy that was ordered and not reported yet. */
-interface CopyInProgress {
-  readonly order: Order & { readonly kind: "copy" };
-  readonly target: ServerId;
-  readonly orderedMs: number;
-}
-
-/** Maximum number of chunks in one scan step. Limits how long a step holds the event loop. */
-const SCAN_PER_STEP = 2_000;
-/** Maximum number of waiting chunks in memory. A later scan finds the others. */
-const WAITING_MAX = 100_000;
+/*
+ * The work of one step, in chunks that are read from the state: together about 10 ms. Each kind of
+ * work has its own share, so that none waits for another.
+ */
+const CHANGED_PER_STEP = 200;
+const ORDERED_PER_STEP = 300;
+const SCANNED_PER_STEP = 400;
+const REVIEWED_PER_STEP = 100;
+/** Chunks of one class for which a step finds no server, before it continues with the next class. */
+const FAILURES_PER_CLASS = 8;
+/** The same for chunks that are larger than the space of every server. */
+const LARGE_PER_CLASS = 100;
+/** Maximum number of changed chunks in memory. If there are more, the scans are repeated. */
+const CHANGED_MAX = 20_000;
+const COPIES_PER_SERVER = 2;
+const COPIES_TOTAL_MIN = 64;
 
 /**
  * Restores the replica count of under-replicated chunks, those with the fewest live replicas first.
  *
- * Soft state of the leader: a new leader rebuilds it by scanning the replicated state. Repair only
- * adds replicas. The old replica stays recorded until its server reports that it is lost, so repair
- * cannot destroy the last good replica.
+ * Soft state of the leader, derived from three sources: scans of the chunks of each unavailable
+ * server, a scan of the under-replicated chunks, and the chunks that applied entries have changed.
+ * Repair only adds replicas. The old replica stays recorded until its server reports that it is
+ * lost, so repair cannot destroy the last good replica.
  */
 export class Repair implements RepairView {
   readonly #registry: Registry;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #limits: RepairLimits;
-  readonly #inProgress = new Map<string, CopyInProgress>();
-  /**
-   * Under-replicated chunks by their number of live replicas. Those at 0 cannot be repaired now.
-   */
-  #waiting: Set<ChunkId>[] = [];
-  /** Scan position of each unavailable server. "done" until the server is available again. */
-  readonly #scans = new Map<ServerId, ChunkId | null | "done">();
-  /** Scan position in the under-replicated chunks. Null at the beginning. */
-  #underReplicatedAfter: ChunkId | null = null;
-  #isHalted = false;
+  readonly #orders = new CopyOrders();
+  /** Chunks with missing copies that are not ordered. */
+  readonly #waiting = new WaitingChunks();
+  readonly #scans = new RepairScans();
+  readonly #brake: MassLossBrake;
+  /** Chunks to classify in the next steps. */
+  readonly #changed = new Set<ChunkId>();
+  #copiesTotal = COPIES_TOTAL_MIN;
+  /** The largest space of an available server. */
+  #spaceBytesMax = 0;
 
   constructor(options: {
     readonly registry: Registry;
@@ -68,56 +89,71 @@ export class Repair implements RepairView {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#limits = options.limits;
+    const [scans, shareMax] = [this.#scans, options.limits.massLossShare];
+    this.#brake = new MassLossBrake({ ...options, scans, shareMax });
   }
 
   /**
    * Drops all soft state at the start of a term. Orders of the old leader time out or are reported.
    */
   reset(): void {
-    this.#inProgress.clear();
-    this.#waiting = [];
-    this.#scans.clear();
-    this.#underReplicatedAfter = null;
-    this.#isHalted = false;
+    this.#orders.clear();
+    this.#waiting.clear();
+    this.#scans.reset();
+    this.#changed.clear();
+    this.#brake.reset();
   }
 
-  /** Number of chunks known to be under-replicated, and of those without a live replica. */
+  /** Number of chunks known to be under-replicated, and of those without a readable replica. */
   get counts(): { readonly underReplicated: number; readonly lost: number } {
-    return { underReplicated: this.#waitingCount(), lost: this.#waiting[0]?.size ?? 0 };
+    let underReplicated = this.#waiting.count + this.#scans.skippedCount;
+    for (const chunkId of this.#orders.chunks()) {
+      if (!this.#waiting.has(chunkId)) underReplicated += 1;
+    }
+    return {
+      underReplicated,
+      lost: this.#waiting.unreadableCount + this.#scans.unreadableSkippedCount,
+    };
   }
 
   get isScanComplete(): boolean {
     return this.#registry.servers().every(({ location: { serverId } }) => {
-      return this.#registry.isAvailable(serverId) || this.#scans.get(serverId) === "done";
+      return this.#registry.isAvailable(serverId) || this.#scans.of(serverId)?.isComplete === true;
     });
   }
 
   get isHalted(): boolean {
-    return this.#isHalted;
+    return this.#brake.isHalted;
   }
 
   /**
-   * Scans for under-replicated chunks, and orders copies within the limits. Called several times a
-   * second.
+   * Looks for under-replicated chunks, and orders copies within the limits. Called several times a
+   * second. The work of one step is bounded.
    */
   step(state: RepairState): void {
-    this.#updateHalted();
+    this.#updateServers();
+    this.#brake.update();
     this.#expireOrders();
-    this.#scanSilentServers(state);
-    this.#scanUnderReplicated(state);
-    this.#reclassifyWaiting(state);
-    if (!this.#isHalted) this.#order(state);
+    this.#takeChanges(state);
+    const scanned = this.#scans.run(state, {
+      limit: SCANNED_PER_STEP,
+      nowMs: this.#clock.monotonicMs(),
+      waiting: this.#waiting,
+      visit: (chunkId, scan) => {
+        const dangerClass = this.#classify(state, chunkId, scan);
+        if (dangerClass !== null) scan.countMissing(dangerClass);
+      },
+    });
+    this.#reviewWaiting(state, REVIEWED_PER_STEP + SCANNED_PER_STEP - scanned);
+    const ordered = this.#brake.isHalted ? 0 : this.#order(state);
+    if (ordered > 0) this.#log.info("Ordered copies of chunks", { count: ordered });
   }
 
   /**
    * Returns the copies that `serverId` must make. Sent with each heartbeat answer until reported.
    */
   ordersFor(serverId: ServerId): Order[] {
-    const orders: Order[] = [];
-    for (const copy of this.#inProgress.values()) {
-      if (copy.target === serverId) orders.push(copy.order);
-    }
-    return orders;
+    return this.#orders.ordersFor(serverId);
   }
 
   /**
@@ -125,196 +161,210 @@ export class Repair implements RepairView {
    * records a new replica.
    */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void {
-    this.#inProgress.delete(copyKey(serverId, chunkId));
+    this.#orders.delete(serverId, chunkId);
+    this.#changed.add(chunkId);
   }
 
   adoptCopy(state: RepairState, serverId: ServerId, chunkId: ChunkId): boolean {
-    const chunk = this.#underReplicatedChunk(state, chunkId);
-    if (chunk === null || copiesMissing(chunk) === 0) return false;
+    const copies = this.#copiesOf(state, chunkId);
+    if (copies === null || copiesMissing(copies) === 0) return false;
     const target = this.#registry.location(serverId);
-    const isRoom = this.#inProgress.size < this.#limits.copiesTotal;
-    const isNew = !chunk.holders.has(serverId) && !this.#inProgress.has(copyKey(serverId, chunkId));
-    if (target !== undefined && isRoom && isNew) this.#orderCopy(state, chunk, target);
+    const isRoom = this.#orders.count < this.#copiesTotal;
+    const isNew = !copies.holders.includes(serverId) && !this.#orders.has(serverId, chunkId);
+    if (target !== undefined && isRoom && isNew) this.#orderCopy(state, copies, target);
     return true;
   }
 
-  /** Halts repair while too many servers are dead, and resumes it afterwards. */
-  #updateHalted(): void {
-    const all = this.#registry.servers();
-    const dead = all.filter(
-      (facts) => this.#registry.liveness(facts.location.serverId) === "dead",
-    ).length;
-    const isHalted = isMassLoss(dead, all.length, this.#limits.massLossShare);
-    if (isHalted && !this.#isHalted) {
-      this.#log.error("Many chunkservers are dead: repair is halted", {
-        dead,
-        servers: all.length,
-      });
+  /** Starts the scans of servers that became unavailable, and ends those of servers that returned. */
+  #updateServers(): void {
+    const unavailable: ServerId[] = [];
+    const servers = this.#registry.servers();
+    this.#spaceBytesMax = 0;
+    for (const { location, space } of servers) {
+      if (!this.#registry.isAvailable(location.serverId)) unavailable.push(location.serverId);
+      else this.#spaceBytesMax = Math.max(this.#spaceBytesMax, space.availableBytes);
     }
-    this.#isHalted = isHalted;
+    this.#scans.update(unavailable);
+    const availableCount = servers.length - unavailable.length;
+    this.#copiesTotal =
+      this.#limits.copiesTotal ?? Math.max(COPIES_TOTAL_MIN, availableCount * COPIES_PER_SERVER);
   }
 
   #expireOrders(): void {
     const oldestMs = this.#clock.monotonicMs() - this.#limits.orderTimeoutMs;
-    for (const [key, copy] of this.#inProgress) {
-      const isLate = copy.orderedMs < oldestMs;
-      if (isLate || !this.#registry.isAvailable(copy.target)) this.#inProgress.delete(key);
+    for (const chunkId of this.#orders.expire(oldestMs)) this.#changed.add(chunkId);
+    for (const target of [...this.#orders.targets()]) {
+      if (this.#registry.isAvailable(target)) continue;
+      for (const chunkId of this.#orders.deleteTarget(target)) this.#changed.add(chunkId);
     }
   }
 
-  #scanSilentServers(state: RepairState): void {
-    for (const { location } of this.#registry.servers()) {
-      const { serverId } = location;
-      if (this.#registry.isAvailable(serverId)) {
-        this.#scans.delete(serverId);
-        continue;
-      }
-      const after = this.#scans.get(serverId) ?? null;
-      if (after === "done" || !this.#hasRoom()) continue;
-      const page = state.chunksOfServer(serverId, after, SCAN_PER_STEP);
-      for (const chunkId of page) this.#classify(state, chunkId);
-      this.#scans.set(serverId, page.length < SCAN_PER_STEP ? "done" : (page.at(-1) as ChunkId));
+  /** Classifies the chunks whose replicas or orders have changed. */
+  #takeChanges(state: RepairState): void {
+    const changes = state.takeReplicaChanges();
+    for (const [chunkId, chunk] of changes ?? []) {
+      if (this.#concernsRepair(chunkId, chunk)) this.#changed.add(chunkId);
+    }
+    if (changes === null || this.#changed.size > CHANGED_MAX) {
+      this.#changed.clear();
+      this.#scans.requestRepeat();
+    }
+    let left = CHANGED_PER_STEP;
+    for (const chunkId of this.#changed) {
+      if (left === 0) return;
+      left -= 1;
+      this.#changed.delete(chunkId);
+      this.#classify(state, chunkId);
     }
   }
 
-  #scanUnderReplicated(state: RepairState): void {
-    if (!this.#hasRoom()) return;
-    const page = state.underReplicated(this.#underReplicatedAfter, SCAN_PER_STEP);
-    for (const chunkId of page) this.#classify(state, chunkId);
-    this.#underReplicatedAfter = page.length < SCAN_PER_STEP ? null : (page.at(-1) as ChunkId);
-  }
-
-  /** Classifies waiting chunks again, because their number of live replicas may have changed. */
-  #reclassifyWaiting(state: RepairState): void {
-    // Starts with the oldest chunks of each class: classifying a chunk moves it to the end.
-    for (const chunks of [...this.#waiting]) {
-      for (const chunkId of firstOf(chunks, SCAN_PER_STEP)) this.#classify(state, chunkId);
-    }
-  }
-
-  /** Puts the chunk into the class of its number of live replicas, or drops it. */
-  #classify(state: RepairState, chunkId: ChunkId): void {
-    for (const chunks of this.#waiting) chunks.delete(chunkId);
-    const chunk = this.#underReplicatedChunk(state, chunkId);
-    if (chunk === null || copiesMissing(chunk) === 0) return;
-    const left = chunk.liveHolders.length;
-    for (let copies = this.#waiting.length; copies <= left; copies += 1) {
-      this.#waiting.push(new Set());
-    }
-    this.#waiting[left]?.add(chunkId);
-  }
-
-  /**
-   * Returns the chunk with the live servers of its replicas. Null if the chunk no longer exists.
-   */
-  #underReplicatedChunk(state: RepairState, chunkId: ChunkId): UnderReplicatedChunk | null {
-    const chunk = state.chunk(chunkId);
-    if (chunk === undefined) return null;
-    const holders = new Set(chunk.replicas.map((replica) => replica.serverId));
-    const liveHolders: ServerLocation[] = [];
-    for (const serverId of holders) {
-      const location = this.#registry.location(serverId);
-      if (location !== undefined && this.#registry.isAvailable(serverId))
-        liveHolders.push(location);
-    }
-    const { lengthBytes, copiesWanted } = chunk;
-    return { chunkId, lengthBytes, copiesWanted, liveHolders, holders };
-  }
-
-  #order(state: RepairState): void {
-    // Starts at 1, because a chunk without a live replica cannot be copied.
-    for (let left = 1; left < this.#waiting.length; left += 1) {
-      for (const chunkId of this.#waiting[left] ?? []) {
-        if (this.#inProgress.size >= this.#limits.copiesTotal) return;
-        this.#orderCopies(state, chunkId, left);
-      }
-    }
-  }
-
-  #orderCopies(state: RepairState, chunkId: ChunkId, copiesLeft: number): void {
-    const chunk = this.#underReplicatedChunk(state, chunkId);
-    if (chunk === null || !this.#isDue(chunk, copiesLeft)) return;
-    const ordered = [...this.#inProgress.values()].filter(
-      (copy) => copy.order.chunkId === chunkId,
-    ).length;
-    if (ordered >= copiesMissing(chunk)) return;
-    const keep = chunk.liveHolders;
-    const chain = this.#registry.chooseServers({
-      chunkBytes: chunk.lengthBytes,
-      count: keep.length + copiesMissing(chunk) - ordered,
-      racksMin: this.#limits.racksMin,
-      keep,
-      exclude: new Set([...chunk.holders, ...this.#busyTargets(chunkId)]),
-      clientHost: "",
-    });
-    for (const target of chain.slice(keep.length)) this.#orderCopy(state, chunk, target);
-  }
-
-  /**
-   * Returns whether the chunk can be repaired now. A chunk with one live replica is repaired at
-   * once. Other chunks wait for the repair delay, because a restart is the usual cause of a missing
-   * server.
-   */
-  #isDue(chunk: UnderReplicatedChunk, copiesLeft: number): boolean {
-    if (copiesLeft === 1 && chunk.copiesWanted > 1) return true;
-    const silent = [...chunk.holders].filter((serverId) => !this.#registry.isAvailable(serverId));
+  #concernsRepair(chunkId: ChunkId, { replicas, copiesWanted }: RepairChunk): boolean {
     return (
-      chunk.holders.size < chunk.copiesWanted || silent.some((id) => this.#registry.isRepairDue(id))
+      replicas.length < copiesWanted ||
+      replicas.some(({ serverId }) => !this.#registry.isAvailable(serverId)) ||
+      this.#waiting.has(chunkId)
     );
   }
 
-  /** Returns the servers that cannot take another copy, or already make a copy of this chunk. */
-  #busyTargets(chunkId: ChunkId): Set<ServerId> {
-    const copies = new Map<ServerId, number>();
-    const busy = new Set<ServerId>();
-    for (const copy of this.#inProgress.values()) {
-      const count = (copies.get(copy.target) ?? 0) + 1;
-      copies.set(copy.target, count);
-      if (count >= this.#limits.copiesPerTarget || copy.order.chunkId === chunkId) {
-        busy.add(copy.target);
-      }
+  /**
+   * Classifies waiting chunks again, because the state of their servers may have changed. Starts with
+   * those that were classified first.
+   */
+  #reviewWaiting(state: RepairState, countMax: number): void {
+    let left = countMax;
+    const { classCount } = this.#waiting;
+    for (let dangerClass = 0; dangerClass < classCount; dangerClass += 1) {
+      const limit = Math.ceil(left / (classCount - dangerClass));
+      const chunkIds = this.#waiting.first(dangerClass, limit);
+      left -= chunkIds.length;
+      for (const chunkId of chunkIds) this.#classify(state, chunkId);
     }
-    return busy;
   }
 
-  #orderCopy(state: RepairState, chunk: UnderReplicatedChunk, target: ServerLocation): void {
-    assert(!chunk.holders.has(target.serverId), "a target has no replica of the chunk");
-    const { chunkId, lengthBytes } = chunk;
-    this.#inProgress.set(copyKey(target.serverId, chunkId), {
-      order: {
-        kind: "copy",
-        chunkId,
-        lengthBytes,
-        sources: [...chunk.liveHolders],
-        intentIndex: state.appliedIndex,
+  /**
+   * Puts the chunk into its class of the waiting set, or removes it if all its copies are made.
+   *
+   * @param foundBy the scan that found the chunk; null if none did
+   * @returns the class of a chunk with missing copies, whether they are ordered or not
+   */
+  #classify(
+    state: RepairState,
+    chunkId: ChunkId,
+    foundBy: RepairScan | null = null,
+  ): DangerClass | null {
+    const copies = this.#copiesOf(state, chunkId);
+    const missing = copies === null ? 0 : copiesMissing(copies);
+    if (copies === null || missing <= this.#orders.countOfChunk(chunkId)) {
+      this.#waiting.delete(chunkId);
+      return copies === null || missing === 0 ? null : classOf(copies);
+    }
+    const dangerClass = classOf(copies);
+    const scan = this.#scans.ownerOf(copies.firstMissing);
+    const wasWaiting = this.#waiting.has(chunkId);
+    if (this.#waiting.put(chunkId, dangerClass)) {
+      if (!wasWaiting) scan.countPlaced();
+      return dangerClass;
+    }
+    scan.skip(dangerClass, chunkId);
+    // A chunk of several unavailable servers is counted by one scan.
+    if (wasWaiting || (foundBy === scan && scan.isCounting)) scan.countOutside(dangerClass);
+    return dangerClass;
+  }
+
+  /** Returns the copies of the chunk. Null if the chunk no longer exists. */
+  #copiesOf(state: RepairState, chunkId: ChunkId): ChunkCopies | null {
+    const chunk = state.chunk(chunkId);
+    return chunk === undefined ? null : copiesOf(chunkId, chunk, this.#registry);
+  }
+
+  /** Orders copies of the most endangered chunks. @returns the number of ordered copies */
+  #order(state: RepairState): number {
+    const before = this.#orders.count;
+    let left = ORDERED_PER_STEP;
+    for (let dangerClass = 1; dangerClass < this.#waiting.classCount; dangerClass += 1) {
+      if (isDelayed(dangerClass)) continue;
+      left -= this.#orderClass(state, this.#waiting.first(dangerClass, left));
+    }
+    return this.#orders.count - before;
+  }
+
+  /** Orders copies of chunks of one class. @returns the number of chunks that were tried */
+  #orderClass(state: RepairState, chunkIds: readonly ChunkId[]): number {
+    let tried = 0;
+    let failures = 0;
+    for (const chunkId of chunkIds) {
+      if (this.#orders.count >= this.#copiesTotal || failures >= 1) break;
+      tried += 1;
+      const result = this.#orderCopies(state, chunkId);
+      if (result === "too-large") failures += 1 / LARGE_PER_CLASS;
+      else if (result === 0) failures += 1 / FAILURES_PER_CLASS;
+    }
+    return tried;
+  }
+
+  /**
+   * Orders the missing copies of a waiting chunk.
+   *
+   * @returns the number of ordered copies, or that no server has space for the chunk
+   */
+  #orderCopies(state: RepairState, chunkId: ChunkId): number | "too-large" {
+    const dangerClass = this.#classify(state, chunkId);
+    const copies = this.#copiesOf(state, chunkId);
+    if (dangerClass === null || isDelayed(dangerClass) || copies === null) return 0;
+    const missing = copiesMissing(copies) - this.#orders.countOfChunk(chunkId);
+    if (missing <= 0 || sourcesOf(copies).length === 0) return 0;
+    if (copies.lengthBytes > this.#spaceBytesMax) {
+      this.#releasePlace(copies, dangerClass);
+      return "too-large";
+    }
+    const room = this.#copiesTotal - this.#orders.count;
+    const targets = this.#chooseTargets(copies, Math.min(missing, room));
+    for (const target of targets) this.#orderCopy(state, copies, target);
+    if (targets.length === missing) this.#waiting.delete(chunkId);
+    else if (targets.length === 0) this.#releasePlace(copies, dangerClass);
+    return targets.length;
+  }
+
+  #chooseTargets(copies: ChunkCopies, count: number): readonly ServerLocation[] {
+    const { chunkId, lengthBytes, holders, live } = copies;
+    const { copiesPerTarget, racksMin } = this.#limits;
+    const chain = this.#registry.chooseServers({
+      chunkBytes: lengthBytes,
+      count: live.length + count,
+      racksMin,
+      keep: live,
+      exclude: {
+        has: (serverId) =>
+          this.#orders.countOfTarget(serverId) >= copiesPerTarget ||
+          holders.includes(serverId) ||
+          this.#orders.has(serverId, chunkId),
       },
-      target: target.serverId,
-      orderedMs: this.#clock.monotonicMs(),
+      clientHost: "",
     });
-    this.#log.info("Ordered a copy of a chunk", { chunkId, target: target.serverId });
+    return chain.slice(live.length);
   }
 
-  /** Returns whether more waiting chunks can be kept in memory. */
-  #hasRoom(): boolean {
-    return this.#waitingCount() < WAITING_MAX;
+  /**
+   * Removes a chunk for which no server has space, if other chunks wait for a place in its class. The
+   * next full pass of its scan finds the chunk again.
+   */
+  #releasePlace({ chunkId, firstMissing }: ChunkCopies, dangerClass: DangerClass): void {
+    if (!this.#scans.hasSkipped(dangerClass)) return;
+    this.#waiting.delete(chunkId);
+    this.#scans.ownerOf(firstMissing).countOutside(dangerClass);
   }
 
-  #waitingCount(): number {
-    let count = 0;
-    for (const chunks of this.#waiting) count += chunks.size;
-    return count;
+  #orderCopy(state: RepairState, copies: ChunkCopies, target: ServerLocation): void {
+    const { chunkId, lengthBytes, holders } = copies;
+    assert(!holders.includes(target.serverId), "a target has no replica of the chunk");
+    // The target reads from the first source that works.
+    const sources = [...sourcesOf(copies)].sort(
+      (left, right) =>
+        this.#orders.countOfReaders(left.serverId) - this.#orders.countOfReaders(right.serverId),
+    );
+    const intentIndex = state.appliedIndex;
+    const order = { kind: "copy" as const, chunkId, lengthBytes, sources, intentIndex };
+    this.#orders.add(target.serverId, order, this.#clock.monotonicMs());
+    this.#log.debug("Ordered a copy of a chunk", { chunkId, target: target.serverId });
   }
-}
-
-function firstOf<T>(items: Iterable<T>, countMax: number): T[] {
-  const first: T[] = [];
-  for (const item of items) {
-    if (first.length === countMax) break;
-    first.push(item);
-  }
-  return first;
-}
-
-function copyKey(serverId: ServerId, chunkId: ChunkId): string {
-  return `${serverId} ${chunkId}`;
 }

@@ -1,5 +1,5 @@
 import { assert } from "../../shared/base/assert.ts";
-import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
+import type { ChunkId, InodeId, LogIndex } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import { CostMeter, ENTRY_UNITS_MAX } from "./cost.ts";
 import { FEATURE_LEVEL_COST } from "./feature-levels.ts";
@@ -21,12 +21,14 @@ import {
 import { MeteredOverlay } from "./metered-overlay.ts";
 import type { Overlay } from "./overlay.ts";
 import type {
+  ChunkRecord,
   DirectoryRecord,
   EntryRecord,
   InodeRecord,
   PositionRecord,
   TotalsRecord,
 } from "./records.ts";
+import type { ReplicaChanges } from "./replica-changes.ts";
 import { State } from "./state.ts";
 import {
   DIRECTORIES,
@@ -80,11 +82,15 @@ export class Change extends State {
   #restoredChunks = 0;
   /** Feed events of this entry, in order. Written once, by `finish`. */
   #events: FeedRecord[] = [];
+  readonly #replicaChanges: ReplicaChanges;
+  /** Chunks whose replicas this entry has changed. Passed to `#replicaChanges` by `finish`. */
+  #changedChunks: [ChunkId, ChunkRecord][] = [];
 
   constructor(options: {
     readonly overlay: Overlay;
     readonly hasher: Hasher;
     readonly emptyRoot: Uint8Array;
+    readonly replicaChanges: ReplicaChanges;
     readonly index: LogIndex;
     readonly nowMs: number;
   }) {
@@ -96,6 +102,7 @@ export class Change extends State {
     this.#layers = options.overlay;
     this.hasher = options.hasher;
     this.emptyRoot = options.emptyRoot;
+    this.#replicaChanges = options.replicaChanges;
     this.index = options.index;
     this.nowMs = options.nowMs;
     this.#layers.begin();
@@ -141,6 +148,7 @@ export class Change extends State {
     if (this.#events.length > 0) this.#writeEvents();
     if (this.#totals !== null) this.#overlay.set(TOTALS, META_KEY.totals, this.#totals);
     this.#layers.end();
+    for (const [id, chunk] of this.#changedChunks) this.#replicaChanges.add(id, chunk);
   }
 
   /** Undoes every change of this entry, and ends the limit of its cost. More changes may follow. */
@@ -148,6 +156,7 @@ export class Change extends State {
     this.endCostLimit();
     this.#totals = null;
     this.#events = [];
+    this.#changedChunks = [];
     this.#layers.rollback();
   }
 
@@ -160,6 +169,11 @@ export class Change extends State {
   updateTotals(changes: Partial<TotalsRecord>): void {
     this.#totals ??= { ...super.totals };
     Object.assign(this.#totals, changes);
+  }
+
+  /** Notes that the replicas of a chunk, or their wanted number, have changed. */
+  noteReplicas(id: ChunkId, chunk: ChunkRecord): void {
+    this.#changedChunks.push([id, chunk]);
   }
 
   /** Adds an event to the change feed. Events must be added in the order of the changes. */

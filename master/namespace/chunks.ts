@@ -244,6 +244,8 @@ function putChunk(
   change.putUnversioned(CHUNKS, chunkKey(id), chunk);
   if (before?.replicas !== chunk.replicas)
     updateReplicaRows(change, id, { before: before?.replicas ?? [], after: chunk.replicas });
+  const isSame = before?.replicas === chunk.replicas && before?.copiesWanted === chunk.copiesWanted;
+  if (!isSame && chunk.referenceCount > 0) change.noteReplicas(id, chunk);
   const wasUnderReplicated = before !== undefined && isUnderReplicated(before);
   if (isUnderReplicated(chunk) && !wasUnderReplicated)
     change.putUnversioned(UNDER_REPLICATED, underReplicatedKey(id), true);

@@ -39,7 +39,9 @@ import { type PathHistoryOptions, pathHistory } from "./path-history.ts";
 import * as queries from "./queries.ts";
 import type { ReadBudget } from "./read-budget.ts";
 import { isReclaimPending } from "./reclaim.ts";
+import type { ChunkRecord } from "./records.ts";
 import { runQuery } from "./refusal.ts";
+import { ReplicaChanges } from "./replica-changes.ts";
 import { ROOT_INODE, State } from "./state.ts";
 import { pathOfInode } from "./tree.ts";
 import type {
@@ -86,7 +88,9 @@ export class Namespace implements StateMachine {
     readonly overlay: Overlay;
     readonly hasher: Hasher;
     readonly emptyRoot: Digest;
+    readonly replicaChanges: ReplicaChanges;
   };
+  readonly #replicaChanges = new ReplicaChanges();
   readonly #state: State;
   readonly #checkpoints = new Checkpoints();
   readonly #yieldTurn: () => Promise<void>;
@@ -101,7 +105,12 @@ export class Namespace implements StateMachine {
     const { store, hasher, cacheBytesMax = CACHE_BYTES_MAX, onDamage = () => {} } = options;
     this.#store = store;
     this.#overlay = new Overlay({ store, cacheBytesMax, onDamage });
-    this.#changeDeps = { overlay: this.#overlay, hasher, emptyRoot: emptyRootOf(hasher) };
+    this.#changeDeps = {
+      overlay: this.#overlay,
+      hasher,
+      emptyRoot: emptyRootOf(hasher),
+      replicaChanges: this.#replicaChanges,
+    };
     this.#state = new State(this.#overlay);
     this.#applied = { ...durable, isCheckpoint: false };
     this.#durable = durable;
@@ -174,8 +183,7 @@ export class Namespace implements StateMachine {
   #applyCommand(index: LogIndex, command: Command, commandBytes: number): Outcome {
     const { clockMs } = this.#state.totals;
     const nowMs = "nowMs" in command ? Math.max(clockMs, command.nowMs) : clockMs;
-    const { overlay, hasher, emptyRoot } = this.#changeDeps;
-    const change = new Change({ overlay, hasher, emptyRoot, index, nowMs });
+    const change = new Change({ ...this.#changeDeps, index, nowMs });
     change.countCommand(commandBytes);
     const outcome = applyCommand(change, command);
     change.finish();
@@ -403,6 +411,11 @@ export class Namespace implements StateMachine {
 
   underReplicated(after: ChunkId | null, limit: number): readonly ChunkId[] {
     return fleet.underReplicated(this.#state, after, limit);
+  }
+
+  /** Returns the chunks whose replicas have changed: see `ReplicaChanges`. */
+  takeReplicaChanges(): ReadonlyMap<ChunkId, ChunkRecord> | null {
+    return this.#replicaChanges.take();
   }
 
   purgesOf(serverId: ServerId, limit: number): readonly PurgeView[] {

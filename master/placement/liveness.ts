@@ -20,19 +20,16 @@ export interface LivenessTimes {
 
 /** The last contact with a chunkserver. */
 export interface ServerContact {
-  /** Time of the last message, on the leader's monotonic clock; null if there was none. */
+  /** Time of the last message, on the clock of `ObservationTimes`; null if there was none. */
   readonly lastContactMs: number | null;
   /** Whether the last message was the notice of a clean shutdown. */
   readonly isShutDown: boolean;
 }
 
-/** Times of an assessment, on the leader's monotonic clock. */
+/** Times of an assessment, on a clock of the leader that stands still while it is stalled. */
 export interface ObservationTimes {
   readonly nowMs: number;
-  /**
-   * Silence before this time does not count: this member was not the leader yet, or its event loop
-   * was stalled, so it could not receive messages.
-   */
+  /** Silence before this time does not count: this member was not the leader yet. */
   readonly observedFromMs: number;
 }
 
@@ -69,9 +66,9 @@ export function isRepairDue(
 }
 
 /**
- * Returns whether the share of dead servers exceeds `shareMax`. A failure of the network or of the
- * leader is then the more likely cause. Repair is halted until an operator acts, because copying
- * all chunks of these servers would fill the remaining servers.
+ * Returns whether the share of dead servers exceeds `shareMax` of the servers that were alive
+ * recently. A failure of the network or of the leader is then the more likely cause. Repair is
+ * halted, because copying all chunks of these servers would fill the remaining servers.
  *
  * One dead server is never a mass loss.
  */

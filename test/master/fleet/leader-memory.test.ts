@@ -81,7 +81,7 @@ describe("the registry of chunkservers", () => {
 
   it("refuses a heartbeat of a server that has not registered with this leader", () => {
     const registry = new Registry({ clock: new VirtualClock(), random, times });
-    registry.startGracePeriod([location]);
+    registry.beginTerm(1, () => [location]);
     const heartbeat = { serverId, space, isDiskFailed: false, chunkCount: 0, activeWrites: 0 };
     const reports = { copied: [], copyFailed: [], lost: [], purged: [] };
     assert.equal(registry.recordHeartbeat({ ...heartbeat, ...reports }), false);
@@ -89,26 +89,52 @@ describe("the registry of chunkservers", () => {
     assert.equal(registry.recordHeartbeat({ ...heartbeat, ...reports }), true);
   });
 
-  it("offers no server with a failed disk for new chunks until it registers again", () => {
+  it("uses no copy on a failed disk, and no such server, until a heartbeat reports it good", () => {
     const registry = new Registry({ clock: new VirtualClock(), random, times });
     registry.recordRegistration(location, space);
     assert.equal(eligibleCount(registry, 10), 1);
-    const heartbeat = { serverId, space, isDiskFailed: true, chunkCount: 0, activeWrites: 0 };
-    registry.recordHeartbeat({ ...heartbeat, copied: [], copyFailed: [], lost: [], purged: [] });
+    const report = (isDiskFailed: boolean): void => {
+      const heartbeat = { serverId, space, isDiskFailed, chunkCount: 0, activeWrites: 0 };
+      registry.recordHeartbeat({ ...heartbeat, copied: [], copyFailed: [], lost: [], purged: [] });
+    };
+    report(true);
     assert.equal(eligibleCount(registry, 10), 0);
-    assert.ok(registry.isAvailable(serverId), "its existing replicas count as live");
+    assert.ok(!registry.isAvailable(serverId), "its replicas do not count as live");
+    assert.ok(registry.isReachable(serverId), "it can send its replicas");
     registry.recordRegistration(location, space);
+    assert.equal(eligibleCount(registry, 10), 0, "a new connection repairs no disk");
+    report(false);
     assert.equal(eligibleCount(registry, 10), 1);
+    assert.ok(registry.isAvailable(serverId));
   });
 
-  it("considers no server dead for an interval after the grace period started", async () => {
+  it("considers no server dead for an interval after the term started", async () => {
     const clock = new VirtualClock();
     const registry = new Registry({ clock, random, times });
     await clock.advance(60_000);
-    registry.startGracePeriod([location]);
+    registry.beginTerm(1, () => [location]);
     assert.equal(registry.liveness(serverId), "live");
     await clock.advance(10_000);
     assert.equal(registry.liveness(serverId), "dead");
+  });
+
+  it("forgives servers the silence of a stall, and brings no silent server back", async () => {
+    const clock = new VirtualClock();
+    const registry = new Registry({ clock, random, times });
+    const otherId = "2".padStart(32, "0") as ServerId;
+    registry.recordRegistration({ ...location, serverId: otherId }, space);
+    await clock.advance(11_000);
+    registry.recordRegistration(location, space);
+    const states = () => [registry.liveness(serverId), registry.liveness(otherId)];
+    assert.deepEqual(states(), ["live", "dead"]);
+    for (let stall = 0; stall < 100; stall += 1) {
+      await clock.advance(60_000);
+      registry.forgiveStall(60_000);
+      assert.deepEqual(states(), ["live", "dead"]);
+    }
+    assert.equal(registry.silentMs(otherId), 11_000);
+    await clock.advance(10_000);
+    assert.deepEqual(states(), ["dead", "dead"]);
   });
 
   it("offers only live servers with enough space for new chunks", async () => {

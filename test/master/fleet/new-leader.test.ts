@@ -74,8 +74,8 @@ describe("a new leader", () => {
     const write = { target: at("/f"), count: 1, chunkSizeBytes: 1, exclude: [], keep: [] };
     const allocate = () => allocateChunks(deps, { ...write, clientHost: "" });
     nowMs += 1_000_000;
-    // The member was a follower when its event loop was blocked.
-    registry.startGracePeriod(LOCATIONS);
+    // The event loop of the member was blocked while it was a follower.
+    registry.forgiveStall(60_000);
     assert.throws(allocate, hasCode("TOO_FEW_CHUNKSERVERS"));
     for (const location of LOCATIONS) {
       registry.recordRegistration(location, { ...SPACE, availableBytes: 0 });
