@@ -186,6 +186,33 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/client/integration/long-write.test.ts"),
   },
   {
+    name: "repair-scan-is-final",
+    bug: "The scan of a failed chunkserver is not repeated after a complete pass",
+    breaks: "docs/decisions/0015: no pass is final",
+    edits: [
+      {
+        file: "master/fleet/repair-scan.ts",
+        find: "this.#nextPassMs = nowMs + REPEAT_MS;",
+        replace: "this.#nextPassMs = Number.POSITIVE_INFINITY;",
+      },
+    ],
+    caughtBy: inTest("test/master/fleet/repair-work.test.ts"),
+  },
+  {
+    name: "stall-revives-failed-servers",
+    bug: "A stall of the leader starts the observation of failed chunkservers again",
+    breaks: "docs/decisions/0015: a stall removes no silence from a dead server",
+    edits: [
+      {
+        file: "master/fleet/registry.ts",
+        find: "    this.#stalledMs += stalledMs;\n",
+        replace:
+          "    this.#stalledMs += stalledMs;\n    this.#observedFromMs = this.#listeningMs();\n",
+      },
+    ],
+    caughtBy: inTest("test/master/fleet/repair-work.test.ts"),
+  },
+  {
     name: "purge-ignores-intent",
     bug: "A purge deletes a copy that was stored again after the purge was decided",
     breaks: "ARCHITECTURE.md, Deletion",
