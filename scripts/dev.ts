@@ -73,7 +73,7 @@ async function runTests(paths: readonly string[], signal: AbortSignal): Promise<
     console.log("tests: no quick test belongs to this change");
     return;
   }
-  const passed = await runNode([join(ROOT, "scripts", "test.mjs"), "--quick", ...tests], signal);
+  const passed = await runNode([join(ROOT, "scripts", "test.mjs"), "--parts", ...tests], signal);
   if (!signal.aborted) console.log(`tests of ${tests.join(" ")}: ${passed ? "passed" : "FAILED"}`);
 }
 

@@ -1,10 +1,11 @@
 /**
  * Runs the tests: `npm test`, `npm test -- test/master raft-log --test-name-pattern=vote`.
  *
- * A parameter selects the test files whose path contains it. `--quick` excludes test/cluster and
- * test/package, which need the build. Parameters that begin with `--test-` are passed to Node. Many
- * test files run in one process (one process per file takes six times as long). So a test must clean
- * up after itself, and a hook outside of `describe` applies to all files of the process.
+ * A parameter selects the test files whose path contains it. Without one, all run except the tests of
+ * the built product (test/cluster and test/package); `--product` runs only these, `--all` all, and
+ * `--parts` never these. Parameters that begin with `--test-` are passed to Node. Many test files run
+ * in one process (one process per file takes six times as long). So a test must clean up after itself,
+ * and a hook outside of `describe` applies to all files of the process.
  *
  * Many folders run from a compiled copy of the sources. A few folders run from the sources through
  * tsx: tsx adds a second to each process, and the compiler takes as long as that in total.
@@ -69,18 +70,18 @@ const SECONDS = {
 const SECONDS_DEFAULT = 15;
 /** More processes than this run from a compiled copy: tsx takes 0.5 CPU-seconds in each process. */
 const TSX_PROCESSES_MAX = 4;
-/** Folders whose tests run the built product in its own processes. `--quick` excludes them. */
+/** Folders whose tests run the built product in its own processes. */
 const BUILT = [CLUSTER, "test/package"];
 
 process.exit(main(process.argv.slice(2)));
 
 function main(parameters) {
   const nodeFlags = parameters.filter((parameter) => parameter.startsWith("--test-"));
-  const isQuick = parameters.includes("--quick");
   const patterns = parameters.filter((parameter) => !parameter.startsWith("-"));
+  const isSelected = selection(parameters, patterns.length > 0);
   const files = testFiles().filter(
     (file) =>
-      !(isQuick && needsBuild(file)) &&
+      isSelected(file) &&
       (patterns.length === 0 || patterns.some((pattern) => file.includes(pattern))),
   );
   if (files.length === 0) {
@@ -96,6 +97,15 @@ function main(parameters) {
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Returns whether a test file is in the part of the tests that the flags select. */
+function selection(flags, hasPatterns) {
+  if (flags.includes("--product")) return needsBuild;
+  if (flags.includes("--parts")) return (file) => !needsBuild(file);
+  if (flags.includes("--all") || hasPatterns) return () => true;
+  console.log("Without the tests of the built product: npm run test:product runs them");
+  return (file) => !needsBuild(file);
 }
 
 /** Runs test files. `directory` is for the compiled copy and for the entry files. */
