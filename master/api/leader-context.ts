@@ -10,9 +10,10 @@ import {
   WIRE_COMMAND_BYTES_MAX,
 } from "../namespace/command.ts";
 import { encodeCommand } from "../namespace/command-encoding.ts";
-import { COST_HINT, checkLeastCost } from "../namespace/cost.ts";
+import { checkLeastCost } from "../namespace/cost.ts";
 import { checkLevel, FEATURE_LEVEL_COST } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
+import { errorOfRefused } from "../namespace/refused-answer.ts";
 
 /** Dependencies of the handlers of a master. */
 export interface MasterDeps {
@@ -62,11 +63,7 @@ export async function propose(
 
 function successOf(outcome: Outcome): Success {
   if (outcome.ok) return outcome;
-  const { code, message, details, operationIndex } = outcome;
-  throw new AshlarError(code, message, {
-    ...(details["limit"] === "entry-units" ? { hint: COST_HINT } : {}),
-    details: operationIndex === null ? details : { ...details, operationIndex },
-  });
+  throw errorOfRefused(outcome);
 }
 
 /** Returns the error of a removed master. The error names the masters that this master knows. */

@@ -12,7 +12,7 @@ import {
 import type { Command, Outcome } from "./command.ts";
 import { recordTime } from "./history-floor.ts";
 import { reclaim } from "./reclaim.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, refusal } from "./refusal.ts";
 import { applyOnce, closeSession, expireSessions, keepSession, openSession } from "./sessions.ts";
 import { refusedOutcome, transact } from "./transaction.ts";
 
@@ -42,10 +42,7 @@ function applyOrRefuse(change: Change, command: Command): Outcome {
 }
 
 const missingClusterRefusal = (command: Command): Refusal =>
-  new Refusal(
-    "UNAVAILABLE",
-    `Cannot apply ${command.kind}: expected a bootstrapped cluster: current state is empty`,
-  );
+  refusal("cluster-missing", { command: command.kind });
 
 function dispatch(change: Change, command: Command): Outcome {
   switch (command.kind) {

@@ -11,7 +11,7 @@ import {
   underReplicatedKey,
 } from "./keys.ts";
 import type { ChunkRecord, ReplicaRecord } from "./records.ts";
-import { Refusal } from "./refusal.ts";
+import { refusal } from "./refusal.ts";
 import {
   CHUNKS,
   PURGES,
@@ -33,11 +33,8 @@ import {
 function checkIntent(change: Change, chunk: VerifiedChunk): void {
   const oldest = oldestValidIntent(change, chunk.id);
   if (chunk.intentIndex >= oldest) return;
-  throw new Refusal(
-    "INTENT_EXPIRED",
-    `Cannot commit chunk ${chunk.id}: expected an intent of index ${oldest} or later: current value is ${chunk.intentIndex}`,
-    { chunkId: chunk.id, intentIndex: chunk.intentIndex, oldestIndex: oldest },
-  );
+  const facts = { chunkId: chunk.id, intentIndex: chunk.intentIndex, oldestIndex: oldest };
+  throw refusal("intent-old", facts, facts);
 }
 
 /** Returns the index of the oldest intent whose sealed copies no server can have deleted. */
@@ -61,10 +58,8 @@ export function checkChunk(
 ): boolean {
   const known = change.chunk(chunk.id);
   if (known !== undefined && known.lengthBytes !== chunk.lengthBytes) {
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot commit chunk ${chunk.id}: expected ${known.lengthBytes} bytes: current value is ${chunk.lengthBytes}`,
-    );
+    const compared = { expected: known.lengthBytes, actual: chunk.lengthBytes };
+    throw refusal("chunk-length", { chunkId: chunk.id, ...compared });
   }
   // A file may refer to a chunk without an upload if the chunk has at least one copy.
   const isKnown = expect.isUploaded || (known !== undefined && known.replicas.length > 0);
@@ -72,10 +67,11 @@ export function checkChunk(
   checkIntent(change, chunk);
   const copies = new Set(chunk.replicas).size;
   if (!isKnown && copies < expect.copiesMin) {
-    throw new Refusal(
-      "TOO_FEW_CHUNKSERVERS",
-      `Cannot commit chunk ${chunk.id}: expected at least ${expect.copiesMin} copies: current value is ${copies}`,
-      { chunkId: chunk.id, copies, copiesMin: expect.copiesMin },
+    const { copiesMin } = expect;
+    throw refusal(
+      "copies-few",
+      { chunkId: chunk.id, copies, min: copiesMin },
+      { chunkId: chunk.id, copies, copiesMin },
     );
   }
   return true;

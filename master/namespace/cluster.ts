@@ -16,7 +16,7 @@ import { putEmptyDirectory } from "./directories.ts";
 import { checkFeatureLevel } from "./feature-levels.ts";
 import { META_KEY, serverKey, storageClassKey } from "./keys.ts";
 import type { DirectoryInode } from "./records.ts";
-import { Refusal } from "./refusal.ts";
+import { refusal } from "./refusal.ts";
 import { ROOT_INODE } from "./state.ts";
 import { CLUSTER_FACTS, FEATURE_LEVEL, SERVERS, STORAGE_CLASSES } from "./tables.ts";
 
@@ -32,18 +32,17 @@ const ROOT_MODE = 0o755;
 export function bootstrap(change: Change, command: Bootstrap): void {
   const { clusterFacts } = change;
   if (clusterFacts !== undefined) {
-    throw new Refusal(
-      "ALREADY_EXISTS",
-      `Cannot make a cluster: expected an empty state: current cluster is ${clusterFacts.clusterId}`,
-    );
+    throw refusal("cluster-exists", { clusterId: clusterFacts.clusterId });
   }
   const { clusterId, defaultClass, inlineBytesMax } = command;
   const { historyRetentionMs, intentLifetimeMs, sessionIdleMsMax } = command;
   if (command.chunkKey.length !== CHUNK_KEY_BYTES || inlineBytesMax > INLINE_BYTES_MAX) {
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot make a cluster: expected a key of ${CHUNK_KEY_BYTES} bytes and inlineBytesMax of at most ${INLINE_BYTES_MAX}: current values are ${command.chunkKey.length} and ${inlineBytesMax}`,
-    );
+    throw refusal("cluster-facts", {
+      keyBytes: command.chunkKey.length,
+      keyBytesExpected: CHUNK_KEY_BYTES,
+      inlineBytesMax,
+      max: INLINE_BYTES_MAX,
+    });
   }
   const facts: ClusterFacts = {
     clusterId,
@@ -84,10 +83,7 @@ function makeRoot(change: Change, storageClass: string): void {
 export function putStorageClass(change: Change, storageClass: StorageClass): void {
   const { name, copies, copiesMin, racksMin } = storageClass;
   if (name === "" || copiesMin < 1 || copiesMin > copies) {
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot define the storage class "${name}": expected a name and copiesMin in [1, ${copies}]: current copiesMin is ${copiesMin}`,
-    );
+    throw refusal("class-invalid", { name, copies, copiesMin });
   }
   const record = { name, copies, copiesMin, racksMin };
   change.putUnversioned(STORAGE_CLASSES, storageClassKey(name), record);
@@ -99,10 +95,8 @@ export function setHistoryRetention(change: Change, command: SetHistoryRetention
   const { clusterFacts } = change;
   assert(clusterFacts !== undefined, "only bootstrap is applied to an empty state");
   if (historyRetentionMs < 0 || historyRetentionMs > HISTORY_RETENTION_MS_MAX) {
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot set the retention of the history: expected at most ${HISTORY_RETENTION_MS_MAX} ms: current value is ${historyRetentionMs}`,
-    );
+    const max = HISTORY_RETENTION_MS_MAX;
+    throw refusal("retention-invalid", { retentionMs: historyRetentionMs, max });
   }
   const facts: ClusterFacts = { ...clusterFacts, historyRetentionMs };
   change.putUnversioned(CLUSTER_FACTS, META_KEY.clusterFacts, facts);
@@ -117,10 +111,7 @@ export function registerServer(change: Change, { server }: RegisterServer): void
 /** Raises the intent floor. A lower floor changes nothing. @throws {Refusal} INVALID_ARGUMENT */
 export function raiseIntentFloor(change: Change, { floor }: RaiseIntentFloor): void {
   if (floor >= change.index) {
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot raise the intent floor to ${floor}: expected an index below ${change.index}, the index of this entry`,
-    );
+    throw refusal("intent-floor", { floor, index: change.index });
   }
   const intentFloor = Math.max(change.totals.intentFloor, floor) as LogIndex;
   change.updateTotals({ intentFloor });

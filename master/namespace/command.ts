@@ -15,6 +15,7 @@ import type {
   Precondition,
   StorageClass,
 } from "../../shared/protocol/namespace-api.ts";
+import type { Facts } from "./refusal-reason.ts";
 
 /**
  * A change of the state, as the Raft log stores it. Field names and `kind` values are part of the
@@ -286,17 +287,27 @@ export interface Success {
 }
 
 /**
- * The outcome of a command that was refused. All fields are stored in the state for retries, so a
- * changed message changes the state's bytes and hash.
+ * The outcome of a command that was refused. The state stores it for retries, so its fields are
+ * replicated. It has no words: `errorOfRefused` makes them.
  */
 export interface Refused {
   readonly ok: false;
   readonly index: LogIndex;
   readonly code: ErrorCode;
-  readonly message: string;
+  /** An id of `REASONS`. Null in an outcome that was read from a row with words. */
+  readonly reason: string | null;
+  readonly facts: Facts;
   readonly details: Readonly<Record<string, unknown>>;
   /** Position of the refused operation. Null if the whole command or a precondition was refused. */
   readonly operationIndex: number | null;
+  /** The form of the row in place of reason and facts. Null from FEATURE_LEVEL_REASONS on. */
+  readonly frozen: FrozenRefusal | null;
+}
+
+/** A refusal in the words of version 0.1.0. */
+export interface FrozenRefusal {
+  readonly words: string;
+  readonly details: Readonly<Record<string, unknown>>;
 }
 
 /**

@@ -1,5 +1,4 @@
 import { present } from "../../shared/base/assert.ts";
-import type { Target } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
 import { addKnownReference, addReference, dropReference } from "./chunks.ts";
 import type { ChunkChange, CommitChunksOperation } from "./command.ts";
@@ -18,7 +17,7 @@ import {
 import { copyCountsOf, findFile, storageClassOf, updateContent } from "./files.ts";
 import type { ContentId } from "./keys.ts";
 import type { FileInode, PositionRecord } from "./records.ts";
-import { Refusal } from "./refusal.ts";
+import { refusal } from "./refusal.ts";
 import { showTarget } from "./tree.ts";
 
 /** A checked commit to one file: the positions before it, and the changes of some positions. */
@@ -57,10 +56,7 @@ function changesByPosition(
   for (const chunkChange of changes) {
     const { position } = chunkChange;
     if (position >= chunkCount || byPosition.has(position)) {
-      throw new Refusal(
-        "INVALID_ARGUMENT",
-        `Cannot commit position ${position}: expected positions below ${chunkCount}, each at most once`,
-      );
+      throw refusal("position-invalid", { position, chunkCount });
     }
     byPosition.set(position, chunkChange);
   }
@@ -80,32 +76,18 @@ function checkExpected(
 ): void {
   const { target, sizeBytesExpected, changes } = operation;
   if (file.sizeBytes !== sizeBytesExpected) {
-    throw conflict(change, target, {
-      reason: `expected a size of ${sizeBytesExpected} bytes: current value is ${file.sizeBytes}`,
-      details: { sizeBytes: file.sizeBytes },
-    });
+    const { sizeBytes } = file;
+    const path = showTarget(change, target);
+    const facts = { path, expected: sizeBytesExpected, actual: sizeBytes };
+    throw refusal("size-changed", facts, { sizeBytes });
   }
   for (const { position, expected } of changes) {
     const actual = before[position]?.chunkId ?? null;
     if (actual === expected) continue;
-    throw conflict(change, target, {
-      reason: `expected ${expected ?? "no chunk"} at position ${position}: current value is ${actual ?? "no chunk"}`,
-      details: { position, chunkId: actual },
-    });
+    const path = showTarget(change, target);
+    const facts = { path, position, expected, actual };
+    throw refusal("chunk-changed", facts, { position, chunkId: actual });
   }
-}
-
-function conflict(
-  change: Change,
-  target: Target,
-  found: { readonly reason: string; readonly details: Readonly<Record<string, unknown>> },
-): Refusal {
-  const path = showTarget(change, target);
-  return new Refusal(
-    "PRECONDITION_FAILED",
-    `Cannot commit to ${path}: ${found.reason}`,
-    found.details,
-  );
 }
 
 /** Checks that every position has a chunk of the right length: see `checkLength`. */

@@ -14,7 +14,7 @@ import { addKnownReference, addReference, checkChunk, raiseCopiesWanted } from "
 import type { VerifiedChunk, VerifiedContent } from "./command.ts";
 import { type ContentId, contentKey, positionPrefix, prefixEnd, u64 } from "./keys.ts";
 import type { FileContent, FileInode, PositionRecord } from "./records.ts";
-import { Refusal } from "./refusal.ts";
+import { refusal } from "./refusal.ts";
 import type { TreeView } from "./state.ts";
 import { CONTENTS, POSITIONS } from "./tables.ts";
 
@@ -44,11 +44,8 @@ function checkInline(change: Change, bytes: Uint8Array): void {
   const allowed = present(change.clusterFacts, "the cluster is bootstrapped").inlineBytesMax;
   const bytesMax = Math.min(allowed, INLINE_BYTES_MAX);
   if (bytes.length <= bytesMax) return;
-  throw new Refusal(
-    "TOO_LARGE",
-    `Cannot store ${bytes.length} bytes in the inode: expected at most ${bytesMax}`,
-    { inlineBytesMax: bytesMax },
-  );
+  const facts = { bytes: bytes.length, max: bytesMax };
+  throw refusal("inline-size", facts, { inlineBytesMax: bytesMax });
 }
 
 /**
@@ -98,17 +95,11 @@ export function emptyRootOf(hasher: Hasher): Digest {
 export function chunkCountOf(sizeBytes: number, chunkSizeBytes: number): number {
   const isPower = Number.isInteger(Math.log2(chunkSizeBytes));
   if (!isPower || chunkSizeBytes < CHUNK_BYTES_MIN || chunkSizeBytes > CHUNK_BYTES_MAX) {
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot use a chunk size of ${chunkSizeBytes} bytes: expected a power of two, ${CHUNK_BYTES_MIN} to ${CHUNK_BYTES_MAX}`,
-    );
+    throw refusal("chunk-size", { chunkSizeBytes, min: CHUNK_BYTES_MIN, max: CHUNK_BYTES_MAX });
   }
   const count = Math.ceil(sizeBytes / chunkSizeBytes);
   if (count <= CONTENT_CHUNKS_MAX) return count;
-  throw new Refusal(
-    "TOO_LARGE",
-    `Cannot commit a file of ${sizeBytes} bytes: expected at most ${CONTENT_CHUNKS_MAX} chunks of ${chunkSizeBytes} bytes`,
-  );
+  throw refusal("file-size", { sizeBytes, chunkSizeBytes, max: CONTENT_CHUNKS_MAX });
 }
 
 /**
@@ -125,11 +116,8 @@ export function checkLength(
   const { sizeBytes, chunkSizeBytes } = file;
   const expectedBytes = Math.min(chunkSizeBytes, sizeBytes - position * chunkSizeBytes);
   if (lengthBytes === expectedBytes) return;
-  throw new Refusal(
-    "INVALID_ARGUMENT",
-    `Cannot commit ${sizeBytes} bytes: expected a chunk of ${expectedBytes} bytes at position ${position}: current value is ${lengthBytes}`,
-    { position },
-  );
+  const facts = { sizeBytes, position, expected: expectedBytes, actual: lengthBytes };
+  throw refusal("position-length", facts, { position });
 }
 
 /**
@@ -152,9 +140,9 @@ export function checkChunks(
     if (!isPresent) missing.push(position);
   }
   if (missing.length === 0) return;
-  throw new Refusal(
-    "CHUNKS_MISSING",
-    `Cannot commit by reference: expected only chunks of this cluster: ${missing.length} are unknown`,
+  throw refusal(
+    "chunks-unknown",
+    { count: missing.length },
     { missing: missing.slice(0, MISSING_LISTED_MAX), missingCount: missing.length },
   );
 }
@@ -172,10 +160,8 @@ export function checkContent(change: Change, content: VerifiedContent, copies: C
   const { sizeBytes, chunkSizeBytes, chunks } = content;
   const count = chunkCountOf(sizeBytes, chunkSizeBytes);
   if (chunks.length !== count) {
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot commit ${sizeBytes} bytes: expected ${count} chunks of ${chunkSizeBytes} bytes: current value is ${chunks.length}`,
-    );
+    const compared = { expected: count, actual: chunks.length };
+    throw refusal("chunk-count", { sizeBytes, chunkSizeBytes, ...compared });
   }
   for (const [position, chunk] of chunks.entries()) {
     checkLength(content, position, chunk.lengthBytes);
@@ -214,10 +200,7 @@ export function contentOfPast(change: Change, past: TreeView, file: FileInode): 
   if (content.kind === "inline") return { sizeBytes, chunkSizeBytes, contentRoot, content };
   const { chunkCount } = content;
   if (change.addRestoredChunks(chunkCount) > CONTENT_CHUNKS_MAX) {
-    throw new Refusal(
-      "TOO_LARGE",
-      `Cannot restore ${chunkCount} more chunks: expected at most ${CONTENT_CHUNKS_MAX} in one transaction`,
-    );
+    throw refusal("restore-size", { chunkCount, max: CONTENT_CHUNKS_MAX });
   }
   const contentId = newContent(change);
   for (let position = 0; position < chunkCount; position += 1) {

@@ -1,6 +1,7 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { Command, NamespaceOperation } from "./command.ts";
-import { Refusal } from "./refusal.ts";
+import { type Refusal, refusal } from "./refusal.ts";
+import { wordsOfRefusal } from "./refusal-words.ts";
 import {
   CHUNKS,
   CONTENTS,
@@ -60,8 +61,9 @@ const CHUNK_UNITS_MIN = 2 * COLD_READ_UNITS + 2 * WRITE_UNITS;
 export function checkLeastCost(command: Command, commandBytes: number): void {
   const units = leastUnitsOf(command, commandBytes);
   if (units <= ENTRY_UNITS_MAX) return;
-  const { code, message, details } = tooLarge(ENTRY_UNITS_MAX);
-  throw new AshlarError(code, message, { details, hint: COST_HINT });
+  const refused = tooLarge(ENTRY_UNITS_MAX);
+  const { code, details } = refused;
+  throw new AshlarError(code, wordsOfRefusal(refused), { details, hint: COST_HINT });
 }
 
 function leastUnitsOf(command: Command, commandBytes: number): number {
@@ -88,9 +90,6 @@ const commandUnits = (bytes: number): number => Math.ceil((bytes * COMMAND_KIB_U
 
 /** The hint of a refusal with `details.limit` "entry-units". */
 export const COST_HINT = "Split the transaction into smaller ones";
-
-/** The refusal of a command that costs too much. */
-export class CostRefusal extends Refusal {}
 
 /** Counts the units of one entry. */
 export class CostMeter {
@@ -140,8 +139,5 @@ export class CostMeter {
   }
 }
 
-const tooLarge = (max: number): CostRefusal =>
-  new CostRefusal("TOO_LARGE", `Cannot apply the change: expected at most ${max} units of work`, {
-    limit: "entry-units",
-    max,
-  });
+const tooLarge = (max: number): Refusal =>
+  refusal("entry-units", { max }, { limit: "entry-units", max });

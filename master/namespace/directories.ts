@@ -4,9 +4,9 @@ import type { Change } from "./change.ts";
 import { attachNew, detach, newInode } from "./entries.ts";
 import type { ByteText } from "./keys.ts";
 import type { DirectoryInode, InodeRecord } from "./records.ts";
-import { pathRefusal, Refusal } from "./refusal.ts";
+import { type Refusal, refusal } from "./refusal.ts";
 import { STAGED_ROOT } from "./staged-totals.ts";
-import { find, resolve, showTarget, targetNames } from "./tree.ts";
+import { find, resolve, showTarget, targetNames, targetRefusal } from "./tree.ts";
 
 /**
  * Makes a directory. With `parents`, as `mkdir -p`: makes missing parents, and an existing
@@ -20,7 +20,9 @@ export function makeDirectory(
 ): DirectoryInode {
   if (operation.parents) return makeDirectories(change, operation);
   const resolved = resolve(change, operation.target);
-  if (resolved.inode !== undefined) throw nameTakenRefusal(change, resolved.target);
+  if (resolved.inode !== undefined) {
+    throw nameTakenRefusal(change, resolved.target, resolved.inode);
+  }
   checkDepth(change, resolved.depth);
   return addDirectory(change, resolved.parent as DirectoryInode, resolved.name, operation);
 }
@@ -41,17 +43,14 @@ function makeDirectories(change: Change, operation: OperationOf<"make-directory"
         : (change.inode(entry.inode) as InodeRecord);
   }
   if (inode.kind === "directory") return inode;
-  throw nameTakenRefusal(change, target);
+  throw nameTakenRefusal(change, target, inode);
 }
 
 /** Checks the depth of a new name, from feature level 7 on. @throws {Refusal} NAME_TOO_LONG */
 export function checkDepth(change: Change, depth: number): void {
   if (depth <= DEPTH_MAX || !change.isCostBounded) return;
-  throw new Refusal(
-    "NAME_TOO_LONG",
-    `Cannot make a name at depth ${depth}: expected at most ${DEPTH_MAX} names from the root`,
-    { limit: "depth", max: DEPTH_MAX, depth },
-  );
+  const facts = { max: DEPTH_MAX, depth };
+  throw refusal("depth", facts, { limit: "depth", ...facts });
 }
 
 const ROOT_PATH = Uint8Array.of(0x2f);
@@ -66,7 +65,9 @@ function asDirectory(
   at: { readonly target: Target; readonly depth: number },
 ): DirectoryInode {
   if (inode.kind === "directory") return inode;
-  throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, at.target, at.depth));
+  const { target, depth } = at;
+  const path = showTarget(change, target, depth);
+  throw targetRefusal({ view: change, target }, "parent-not-directory", { path });
 }
 
 /** Makes a directory under a free name. The default storage class is the parent's. */
@@ -120,9 +121,9 @@ export function unlink(change: Change, { target }: OperationOf<"unlink">): void 
 export function removeDirectory(change: Change, { target }: OperationOf<"remove-directory">): void {
   const inode = find(change, target);
   if (inode.kind !== "directory") {
-    throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, target));
+    throw refusal("not-directory", { path: showTarget(change, target) });
   }
-  if (inode.parent === null) throw rootTargetRefusal("remove");
+  if (inode.parent === null) throw refusal("root-fixed", { action: "remove" });
   checkEmpty(change, inode, target);
   detach(change, inode);
 }
@@ -130,7 +131,7 @@ export function removeDirectory(change: Change, { target }: OperationOf<"remove-
 /** rm -r in one step: detaches the tree. `reclaim` walks the detached tree later. */
 export function removeTree(change: Change, { target }: OperationOf<"remove-tree">): void {
   const inode = find(change, target);
-  if (inode.parent === null) throw rootTargetRefusal("remove");
+  if (inode.parent === null) throw refusal("root-fixed", { action: "remove" });
   detach(change, inode);
 }
 
@@ -140,26 +141,18 @@ export function removeTree(change: Change, { target }: OperationOf<"remove-tree"
  * @param target resolves to `directory`
  * @throws {Refusal} NOT_EMPTY with `entryCount` in its details
  */
-export function checkEmpty(change: Change, directory: DirectoryInode, target: Target): void {
+function checkEmpty(change: Change, directory: DirectoryInode, target: Target): void {
   const { entryCount } = change.directory(directory.id);
   if (entryCount === 0) return;
-  throw pathRefusal("NOT_EMPTY", showTarget(change, target), { entryCount });
+  throw refusal("not-empty", { path: showTarget(change, target), entryCount }, { entryCount });
 }
 
 /** Returns the refusal of an operation that needs a name without an entry. */
-export function nameTakenRefusal(change: Change, target: Target): Refusal {
-  return pathRefusal("ALREADY_EXISTS", showTarget(change, target));
+export function nameTakenRefusal(change: Change, target: Target, { kind }: InodeRecord): Refusal {
+  return refusal("name-taken", { path: showTarget(change, target), kind });
 }
 
 /** Returns the refusal of an operation that needs a file. */
 export function directoryTargetRefusal(change: Change, target: Target): Refusal {
-  return pathRefusal("IS_A_DIRECTORY", showTarget(change, target));
-}
-
-/** Returns the refusal of an operation that the root directory does not allow. */
-export function rootTargetRefusal(verb: string): Refusal {
-  return new Refusal(
-    "INVALID_ARGUMENT",
-    `Cannot ${verb} "/": expected a path below the root directory`,
-  );
+  return targetRefusal({ view: change, target }, "not-file", { path: showTarget(change, target) });
 }

@@ -15,8 +15,9 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *     5  reports of lost copies with their intent
  *     6  unfinished trees: the operation `stage-directory`
  *     7  bounds of the cost of an entry and of the depth of a new name
+ *     8  outcomes store the reason of a refusal in place of its words
  */
-export const FEATURE_LEVEL_MAX = 7;
+export const FEATURE_LEVEL_MAX = 8;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
@@ -29,6 +30,8 @@ export const FEATURE_LEVEL_LOST_INTENT = 5;
 const FEATURE_LEVEL_TREES = 6;
 /** The first level at which an entry that costs too much is refused. */
 export const FEATURE_LEVEL_COST = 7;
+/** The first level whose outcomes store reasons and facts. Below it they store words of version 0.1.0. */
+export const FEATURE_LEVEL_REASONS = 8;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 

@@ -1,6 +1,7 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import type { Digest, InodeId, LogIndex } from "../../shared/base/ids.ts";
-import { joinPath, PATH_BYTES_MAX } from "../../shared/base/path.ts";
+import { joinPath } from "../../shared/base/path.ts";
+import { PATH_BYTES_MAX } from "../../shared/base/path-faults.ts";
 import type { FeedEvent, FeedPosition } from "../../shared/protocol/feed-api.ts";
 import type { FeedRecord } from "./feed-records.ts";
 import { FEED, FEED_END, feedIndexOf, feedKey, feedPositionOf } from "./feed-table.ts";
@@ -8,7 +9,7 @@ import { oldestEvent } from "./feed-trim.ts";
 import { type ByteText, keyAfter, nameBytes } from "./keys.ts";
 import type { Row } from "./overlay.ts";
 import { CountedRecords, ReadBudget } from "./read-budget.ts";
-import { Refusal } from "./refusal.ts";
+import { refusal } from "./refusal.ts";
 import { STAGED_ROOT } from "./staged-totals.ts";
 import { PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
 
@@ -156,11 +157,7 @@ const laterOf = (left: FeedPosition, right: FeedPosition): FeedPosition =>
 function checkKept(state: State, from: FeedPosition): void {
   const oldestIndex = oldestFeedIndex(state);
   if (from.index >= oldestIndex) return;
-  throw new Refusal(
-    "INDEX_EXPIRED",
-    `Cannot watch from index ${from.index}: expected ${oldestIndex} or later: older events are not kept`,
-    { oldestIndex },
-  );
+  throw refusal("feed-reclaimed", { index: from.index, oldestIndex }, { oldestIndex });
 }
 
 type FeedRow = Row<FeedRecord>;

@@ -23,7 +23,7 @@ import { attachNew, newInode } from "./entries.ts";
 import { attributesEvent, contentEvent, storageClassEvent } from "./feed-records.ts";
 import { readViewAt } from "./queries.ts";
 import { type DirectoryInode, type FileInode, type InodeRecord, makeFileInode } from "./records.ts";
-import { Refusal } from "./refusal.ts";
+import { refusal } from "./refusal.ts";
 import { PastView } from "./state.ts";
 import { find, type ResolvedTarget, resolve } from "./tree.ts";
 
@@ -42,7 +42,9 @@ interface NewFileFields {
 /** Creates an empty file. @throws {Refusal} ALREADY_EXISTS, NOT_FOUND, NOT_A_DIRECTORY */
 export function create(change: Change, operation: OperationOf<"create">): FileInode {
   const resolved = resolve(change, operation.target);
-  if (resolved.inode !== undefined) throw nameTakenRefusal(change, resolved.target);
+  if (resolved.inode !== undefined) {
+    throw nameTakenRefusal(change, resolved.target, resolved.inode);
+  }
   const { mode, uid, gid } = operation;
   const { nowMs } = change;
   const storageClass = classForNew(change, resolved, undefined);
@@ -85,7 +87,7 @@ function fileToReplace(
 ): FileInode | undefined {
   const { inode, target } = resolved;
   if (inode?.kind === "directory") throw directoryTargetRefusal(change, target);
-  if (inode !== undefined && !options.replace) throw nameTakenRefusal(change, target);
+  if (inode !== undefined && !options.replace) throw nameTakenRefusal(change, target, inode);
   return inode;
 }
 
@@ -117,10 +119,7 @@ function classForNew(
 export function storageClassOf(change: Change, name: string): StorageClass {
   const storageClass = change.storageClass(name);
   if (storageClass !== undefined) return storageClass;
-  throw new Refusal(
-    "INVALID_ARGUMENT",
-    `Cannot use the storage class "${name}": expected the name of a defined class`,
-  );
+  throw refusal("class-unknown", { name });
 }
 
 function addFile(
@@ -208,7 +207,9 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
   const source = find(past, from);
   const resolved = resolve(change, to);
   if (source.kind === "directory") {
-    if (resolved.inode !== undefined) throw nameTakenRefusal(change, resolved.target);
+    if (resolved.inode !== undefined) {
+      throw nameTakenRefusal(change, resolved.target, resolved.inode);
+    }
     checkDepth(change, resolved.depth);
     return addDirectory(change, resolved.parent as DirectoryInode, resolved.name, source);
   }

@@ -21,7 +21,7 @@ import {
 import type { Row } from "./overlay.ts";
 import { CountedRecords, ReadBudget } from "./read-budget.ts";
 import type { DirectoryInode, EntryRecord } from "./records.ts";
-import { pathRefusal, Refusal } from "./refusal.ts";
+import { refusal } from "./refusal.ts";
 import { PastView, ROOT_INODE, State, type TreeView } from "./state.ts";
 import { find, showTarget, targetNames } from "./tree.ts";
 import { ENTRIES } from "./tree-tables.ts";
@@ -55,12 +55,12 @@ export function readViewAt(
     return { records, state, view: state, at: appliedIndex, isPast: false };
   }
   const { historyFloor } = records.totals;
-  if (at < historyFloor) throw indexExpiredRefusal(records, `index ${at}`);
+  if (at < historyFloor) {
+    const facts = { index: at, oldestIndex: historyFloor };
+    throw refusal("index-reclaimed", facts, oldestReadable(records));
+  }
   if (at > appliedIndex) {
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot read as of index ${at}: expected at most ${appliedIndex}, the last applied index`,
-    );
+    throw refusal("index-unapplied", { index: at, appliedIndex });
   }
   return { records, state, view: new PastView(state, at), at, isPast: true };
 }
@@ -73,16 +73,14 @@ export function readViewAt(
 export function indexOfTime(state: State, appliedIndex: LogIndex, timeMs: number): LogIndex {
   const index = indexAtTime(state, appliedIndex, timeMs);
   if (index !== undefined && index >= state.totals.historyFloor) return index;
-  throw indexExpiredRefusal(state, `the index at ${timeMs} ms since 1970`);
+  const facts = { timeMs, oldestIndex: state.totals.historyFloor };
+  throw refusal("time-reclaimed", facts, oldestReadable(state));
 }
 
-function indexExpiredRefusal(state: State, requested: string): Refusal {
+/** Returns the details of an INDEX_EXPIRED refusal. */
+function oldestReadable(state: State): Readonly<Record<string, unknown>> {
   const oldestIndex = state.totals.historyFloor;
-  return new Refusal(
-    "INDEX_EXPIRED",
-    `Cannot read as of ${requested}: expected index ${oldestIndex} or later: older states are reclaimed`,
-    { oldestIndex, oldestTimeMs: timeOfIndex(state, oldestIndex) },
-  );
+  return { oldestIndex, oldestTimeMs: timeOfIndex(state, oldestIndex) };
 }
 
 /** Returns the attributes of the inode at `target`. */
@@ -111,7 +109,7 @@ const ENTRY_WORK = 3;
 export function list(reading: ReadView, target: Target, page: PageOptions): ListingPage {
   const directory = find(reading.view, target);
   if (directory.kind !== "directory") {
-    throw pathRefusal("NOT_A_DIRECTORY", showTarget(reading.view, target));
+    throw refusal("not-directory", { path: showTarget(reading.view, target) });
   }
   const { isPast, at } = reading;
   const view = isPast ? new PastView(reading.records, at) : reading.records;
@@ -215,7 +213,7 @@ export function locate(
   const { records, state, at, isPast } = reading;
   const file = find(reading.view, target);
   if (file.kind === "directory") {
-    throw pathRefusal("IS_A_DIRECTORY", showTarget(reading.view, target));
+    throw refusal("not-file", { path: showTarget(reading.view, target) });
   }
   const attributes = attributesOf(state, file, at);
   const { content } = file;

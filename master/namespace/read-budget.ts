@@ -1,6 +1,6 @@
 import type { Key } from "./keys.ts";
 import type { KeyRange, RecordReader, Row } from "./overlay.ts";
-import { Refusal } from "./refusal.ts";
+import { refusal } from "./refusal.ts";
 import type { Table } from "./tables.ts";
 
 /**
@@ -31,11 +31,8 @@ export class ReadBudget {
   count(): void {
     this.#rows += 1;
     if (this.#rows <= this.#rowsMax) return;
-    throw new Refusal(
-      "TOO_LARGE",
-      `Cannot read the target: expected at most ${this.#rowsMax} rows on the way to it`,
-      { limit: "read-rows", max: this.#rowsMax },
-    );
+    const max = this.#rowsMax;
+    throw refusal("read-rows", { max }, { limit: "read-rows", max });
   }
 }
 

@@ -1,39 +1,58 @@
 import { AshlarError, type ErrorCode } from "../../shared/base/errors.ts";
 import { displayName, joinPath } from "../../shared/base/path.ts";
-import { type PathErrorCode, pathErrorMessage } from "../../shared/base/path-errors.ts";
+import type { Target } from "../../shared/protocol/namespace-api.ts";
 import { type ByteText, nameBytes } from "./keys.ts";
+import type { Facts } from "./refusal-reason.ts";
+import { type FactsOf, REASONS, type Reason, wordsOfRefusal } from "./refusal-words.ts";
+
+/** Machine-readable facts for the caller: `details` of the error. */
+type Details = Readonly<Record<string, unknown>>;
 
 /**
  * The refusal of a command or a query because of the current state. The checks throw it. The entry
  * point of a command turns it into an `Outcome`, the entry point of a query into an `AshlarError`.
  *
  * This class is separate from `AshlarError`, so that an error of the disk or the process is never
- * mistaken for an outcome, which must be the same on every member. Outcomes are stored in the
- * state, so the message of a refused command is part of the replicated bytes.
+ * mistaken for an outcome, which must be the same on every member. Outcomes are stored in the state,
+ * so a refusal has a reason and facts, and no words: see refusal-words.ts.
  */
 export class Refusal extends Error {
   override readonly name = "Refusal";
   readonly code: ErrorCode;
-  readonly details: Readonly<Record<string, unknown>>;
+  readonly reason: Reason;
+  readonly facts: Facts;
+  readonly details: Details;
+  /** The whole target of the refused lookup and its path. Not stored: only refusal-words-0.1.ts uses it. */
+  readonly lookup: RefusedLookup | null;
 
-  constructor(code: ErrorCode, message: string, details: Readonly<Record<string, unknown>> = {}) {
-    super(message);
-    this.code = code;
+  constructor(
+    reason: Reason,
+    facts: Facts,
+    { details = {}, lookup = null }: { details?: Details; lookup?: RefusedLookup | null } = {},
+  ) {
+    super(reason);
+    this.code = REASONS[reason].code;
+    this.reason = reason;
+    this.facts = facts;
     this.details = details;
+    this.lookup = lookup;
   }
 }
 
-/**
- * Returns a refusal that concerns one path.
- *
- * @param path the text that `showTarget` or `showPath` returns
- */
-export function pathRefusal(
-  code: PathErrorCode,
-  path: string,
-  details: Readonly<Record<string, unknown>> = {},
+/** The target of a lookup that was refused. */
+export interface RefusedLookup {
+  readonly target: Target;
+  /** Returns the path of the whole target, as `showTarget`. */
+  readonly path: () => string;
+}
+
+/** Returns a refusal. Its code is that of the reason. */
+export function refusal<Id extends Reason>(
+  reason: Id,
+  facts: FactsOf<Id>,
+  details: Details = {},
 ): Refusal {
-  return new Refusal(code, pathErrorMessage(code, path), details);
+  return new Refusal(reason, facts as Facts, { details });
 }
 
 /** Runs a query and turns its refusal into an `AshlarError`. */
@@ -42,8 +61,8 @@ export function runQuery<T>(query: () => T): T {
     return query();
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    const { code, message, details } = error;
-    throw new AshlarError(code, message, { cause: error, details });
+    const { code, details } = error;
+    throw new AshlarError(code, wordsOfRefusal(error), { cause: error, details });
   }
 }
 

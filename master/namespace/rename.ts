@@ -1,15 +1,9 @@
 import type { OperationOf } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
-import {
-  checkDepth,
-  checkEmpty,
-  directoryTargetRefusal,
-  nameTakenRefusal,
-  rootTargetRefusal,
-} from "./directories.ts";
+import { checkDepth, nameTakenRefusal } from "./directories.ts";
 import { detach, moveEntry } from "./entries.ts";
 import type { DirectoryInode, InodeRecord } from "./records.ts";
-import { pathRefusal, Refusal } from "./refusal.ts";
+import { refusal } from "./refusal.ts";
 import { ancestors, find, type ResolvedTarget, resolve, showTarget } from "./tree.ts";
 
 type Rename = OperationOf<"rename">;
@@ -23,9 +17,11 @@ type Rename = OperationOf<"rename">;
  */
 export function rename(change: Change, operation: Rename): InodeRecord {
   const inode = find(change, operation.from);
-  if (inode.parent === null) throw rootTargetRefusal("rename");
+  if (inode.parent === null) throw refusal("root-fixed", { action: "rename" });
   const to = resolve(change, operation.to);
-  if (operation.noReplace && to.inode !== undefined) throw nameTakenRefusal(change, operation.to);
+  if (operation.noReplace && to.inode !== undefined) {
+    throw nameTakenRefusal(change, operation.to, to.inode);
+  }
   if (to.inode?.id === inode.id) return inode;
   checkOutside(change, inode, to, operation);
   checkDepth(change, to.depth);
@@ -45,10 +41,7 @@ function checkOutside(
   if (inode.kind !== "directory" || to.parent === null) return;
   for (const id of ancestors(change, to.parent)) {
     if (id !== inode.id) continue;
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot rename ${showTarget(change, operation.from)}: expected a target outside the directory: current value is ${showTarget(change, operation.to)}`,
-    );
+    throw refusal("rename-inside", shownPaths(change, operation));
   }
 }
 
@@ -60,11 +53,27 @@ function replace(
   operation: Rename,
 ): void {
   if (inode.kind === "directory" && replaced.kind !== "directory") {
-    throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, operation.to));
+    throw refusal("rename-onto-file", shownPaths(change, operation));
   }
   if (inode.kind !== "directory" && replaced.kind === "directory") {
-    throw directoryTargetRefusal(change, operation.to);
+    throw refusal("rename-onto-directory", shownPaths(change, operation));
   }
-  if (replaced.kind === "directory") checkEmpty(change, replaced, operation.to);
+  if (replaced.kind === "directory") checkEmpty(change, replaced, operation);
   detach(change, replaced);
+}
+
+/** Checks that the directory that a rename replaces is empty. @throws {Refusal} NOT_EMPTY */
+function checkEmpty(change: Change, replaced: DirectoryInode, operation: Rename): void {
+  const { entryCount } = change.directory(replaced.id);
+  if (entryCount === 0) return;
+  const facts = { ...shownPaths(change, operation), entryCount };
+  throw refusal("rename-not-empty", facts, { entryCount });
+}
+
+/** Returns the paths of a rename for its refusals. */
+function shownPaths(
+  change: Change,
+  { from, to }: Rename,
+): { readonly from: string; readonly to: string } {
+  return { from: showTarget(change, from), to: showTarget(change, to) };
 }

@@ -5,7 +5,7 @@ import type { CloseSession, ExpireSessions, KeepSession, OpenSession, Outcome } 
 import { ENTRY_UNITS_MAX } from "./cost.ts";
 import { outcomeKey, outcomePrefix, prefixEnd, sessionKey } from "./keys.ts";
 import type { SessionRecord } from "./records.ts";
-import { Refusal } from "./refusal.ts";
+import { refusal } from "./refusal.ts";
 import { releaseStaged } from "./staging.ts";
 import { OUTCOMES, SESSIONS } from "./tables.ts";
 
@@ -67,11 +67,7 @@ function removeSession(change: Change, id: SessionId): void {
 function sessionOf(change: Change, id: SessionId): SessionRecord {
   const session = change.session(id);
   if (session !== undefined) return session;
-  throw new Refusal(
-    "SESSION_EXPIRED",
-    `Cannot use session ${id}: expected an open session: current state is closed or unknown`,
-    { sessionId: id },
-  );
+  throw refusal("session-unknown", { sessionId: id }, { sessionId: id });
 }
 
 /**
@@ -102,17 +98,12 @@ export function applyOnce(change: Change, attempt: Attempt, run: () => Outcome):
 function checkAttempt(session: SessionRecord, attempt: Attempt): void {
   const { sessionId, sequence, firstUnacknowledged } = attempt;
   if (sequence < 1 || firstUnacknowledged > sequence) {
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot apply sequence ${sequence}: expected at least 1 and at least the first unacknowledged sequence, which is ${firstUnacknowledged}`,
-    );
+    throw refusal("sequence-invalid", { sequence, firstUnacknowledged });
   }
   if (sequence >= session.floorSequence) return;
-  throw new Refusal(
-    "SESSION_EXPIRED",
-    `Cannot apply sequence ${sequence} of session ${sessionId}: expected ${session.floorSequence} or higher: older outcomes are not kept`,
-    { sessionId, floorSequence: session.floorSequence },
-  );
+  const { floorSequence } = session;
+  const facts = { sessionId, sequence, floor: floorSequence };
+  throw refusal("outcome-dropped", facts, { sessionId, floorSequence });
 }
 
 function moveWindow(change: Change, session: SessionRecord, attempt: Attempt): void {

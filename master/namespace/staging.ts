@@ -11,7 +11,7 @@ import { copyCountsOf, pastInode, storageClassOf } from "./files.ts";
 import { type Key, stagedKey, stagedTotalsKey, u64 } from "./keys.ts";
 import { storageClassFor } from "./queries.ts";
 import type { InodeRecord, StagedRecord } from "./records.ts";
-import { pathRefusal, Refusal } from "./refusal.ts";
+import { type Refusal, refusal } from "./refusal.ts";
 import { addToStagedTotals, STAGED_ROOT, stagedName } from "./staged-totals.ts";
 import { STAGED, STAGED_TOTALS } from "./tables.ts";
 import { showTarget } from "./tree.ts";
@@ -79,11 +79,11 @@ export function stageDirectory(
 ): InodeRecord {
   const source = pastInode(change, from, index);
   if (source.kind !== "directory") {
-    throw pathRefusal("NOT_A_DIRECTORY", showTarget(change, from));
+    throw refusal("not-directory", { path: showTarget(change, from) });
   }
   const name = stagedName(sessionId, id);
   if (change.entry(STAGED_ROOT, name) !== undefined) {
-    throw new Refusal("ALREADY_EXISTS", `Cannot stage the tree ${id}: the session has it already`);
+    throw refusal("tree-staged", { id });
   }
   checkLimits(change, sessionId, { isNew: true, first: 0, added: [] });
   addToStagedTotals(change, sessionId, { uploads: 1, chunks: 0, bytes: 0 });
@@ -136,29 +136,21 @@ function chunksToAdd(
 ): readonly VerifiedChunk[] {
   const chunkCount = before?.chunkCount ?? 0;
   if (position > chunkCount) {
-    throw new Refusal(
-      "PRECONDITION_FAILED",
-      `Cannot stage chunks at position ${position} of upload ${id}: expected at most ${chunkCount}, the number of its chunks`,
-      { position, chunkCount },
-    );
+    throw refusal("upload-short", { id, position, chunkCount }, { position, chunkCount });
   }
   const known = before === undefined ? [] : chunks.slice(0, chunkCount - position);
   for (const [index, chunk] of known.entries()) {
     const staged = before && change.position(before.contentId, position + index);
     if (staged?.chunkId === chunk.id) continue;
-    throw new Refusal(
-      "PRECONDITION_FAILED",
-      `Cannot stage chunk ${chunk.id} at position ${position + index} of upload ${id}: expected chunk ${staged?.chunkId}`,
-      { position: position + index, chunkId: staged?.chunkId },
-    );
+    const at = { position: position + index };
+    const expected = staged?.chunkId ?? null;
+    const facts = { ...at, chunkId: chunk.id, id, expected };
+    throw refusal("upload-differs", facts, { ...at, chunkId: staged?.chunkId });
   }
   const added = chunks.slice(known.length);
   for (const { id: chunkId, lengthBytes } of added) {
     if (lengthBytes >= 1 && lengthBytes <= CHUNK_BYTES_MAX) continue;
-    throw new Refusal(
-      "INVALID_ARGUMENT",
-      `Cannot stage chunk ${chunkId}: expected 1 to ${CHUNK_BYTES_MAX} bytes: current value is ${lengthBytes}`,
-    );
+    throw refusal("upload-chunk-length", { chunkId, max: CHUNK_BYTES_MAX, actual: lengthBytes });
   }
   return added;
 }
@@ -173,17 +165,22 @@ function checkLimits(
   const { uploadCount = 0, chunkCount = 0 } = totals ?? {};
   const uploadChunks = more.first + more.added.length;
   if (uploadChunks > CONTENT_CHUNKS_MAX) {
-    throw tooLarge(`${uploadChunks} chunks in one upload`, CONTENT_CHUNKS_MAX);
+    throw tooLarge("upload-chunks", uploadChunks, CONTENT_CHUNKS_MAX);
   }
   const uploads = uploadCount + (more.isNew ? 1 : 0);
   if (uploads > STAGED_UPLOADS_MAX) {
-    throw tooLarge(`${uploads} unfinished uploads in one session`, STAGED_UPLOADS_MAX);
+    throw tooLarge("session-uploads", uploads, STAGED_UPLOADS_MAX);
   }
   const chunks = chunkCount + more.added.length;
   if (chunks > STAGED_CHUNKS_MAX) {
-    throw tooLarge(`${chunks} chunks in the unfinished uploads of one session`, STAGED_CHUNKS_MAX);
+    throw tooLarge("session-chunks", chunks, STAGED_CHUNKS_MAX);
   }
 }
 
-const tooLarge = (what: string, max: number): Refusal =>
-  new Refusal("TOO_LARGE", `Cannot stage ${what}: expected at most ${max}`, { max });
+function tooLarge(
+  reason: "session-chunks" | "session-uploads" | "upload-chunks",
+  count: number,
+  max: number,
+): Refusal {
+  return refusal(reason, { count, max }, { max });
+}

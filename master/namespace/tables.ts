@@ -16,6 +16,7 @@ import type {
   StagedTotalsRecord,
   TotalsRecord,
 } from "./records.ts";
+import { refusedFields, refusedOfFields } from "./refused-rows.ts";
 
 /** The encoding of one table's values. Equal records have equal bytes on every member. */
 export interface Table<Value> {
@@ -161,22 +162,12 @@ export const OUTCOMES: UnversionedTable<Outcome> = table({
   toFields: (outcome) =>
     outcome.ok
       ? [true, outcome.index, outcome.results.map((result) => result.inode)]
-      : [
-          false,
-          outcome.index,
-          outcome.code,
-          outcome.message,
-          outcome.details,
-          outcome.operationIndex,
-        ],
-  fromFields: ([ok, index, ...rest]) => {
-    if (ok === true) {
-      const inodes = rest[0] as readonly (InodeId | null)[];
-      const results = inodes.map((inode) => ({ inode }));
-      return { ok: true, index: index as LogIndex, results };
-    }
-    const [code, message, details, operationIndex] = rest;
-    return { ok: false, index, code, message, details, operationIndex } as Outcome;
+      : refusedFields(outcome),
+  fromFields: (fields) => {
+    const [ok, index, inodes] = fields;
+    if (ok !== true) return refusedOfFields(fields);
+    const results = (inodes as readonly (InodeId | null)[]).map((inode) => ({ inode }));
+    return { ok: true, index: index as LogIndex, results };
   },
   sizeBytes: (outcome) => (outcome.ok ? outcome.results.length * 16 : 1_000),
 });

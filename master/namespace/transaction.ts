@@ -6,11 +6,12 @@ import { inodeVersion } from "./attributes.ts";
 import type { Change } from "./change.ts";
 import type { NamespaceOperation, Outcome, Refused, Transact } from "./command.ts";
 import { commitChunks } from "./commit-chunks.ts";
-import { CostRefusal } from "./cost.ts";
 import { makeDirectory, removeDirectory, removeTree, unlink } from "./directories.ts";
+import { FEATURE_LEVEL_REASONS } from "./feature-levels.ts";
 import { copy, create, put, restore, setAttributes, setStorageClass } from "./files.ts";
 import type { InodeRecord } from "./records.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, refusal } from "./refusal.ts";
+import { frozenRefusal } from "./refusal-words-0.1.ts";
 import { rename } from "./rename.ts";
 import { stage, stageDirectory, unstage } from "./staging.ts";
 import { resolve, showTarget } from "./tree.ts";
@@ -37,9 +38,9 @@ export function transact(change: Change, command: Transact): Outcome {
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const operation = operationIndex === null ? undefined : command.operations[operationIndex];
-    const refusal = operation === undefined ? error : withTargetDetails(change, error, operation);
+    const refused = refusedOutcome(change, error, operation);
     change.rollback();
-    return refusedOutcome(change, refusal, operationIndex);
+    return { ...refused, operationIndex };
   }
 }
 
@@ -53,29 +54,25 @@ function withTargetDetails(
   operation: NamespaceOperation,
 ): Refusal {
   // The details of this one would cost more. The others have no target.
-  if (refusal instanceof CostRefusal) return refusal;
+  if (refusal.reason === "entry-units") return refusal;
   if (operation.kind === "unstage" || operation.kind === "stage-directory") return refusal;
-  const { code, message, details } = refusal;
+  const { reason, facts, lookup } = refusal;
   const target = "target" in operation ? operation.target : operation.to;
-  return new Refusal(code, message, { ...details, ...targetDetails(change, target) });
+  const details = { ...refusal.details, ...targetDetails(change, target) };
+  return new Refusal(reason, facts, { details, lookup });
 }
 
 /** Returns the path of a target as text, and a description of its inode. */
 function targetDetails(change: Change, target: Target): Readonly<Record<string, unknown>> {
   try {
     return {
-      path: quotedPath(change, target),
+      path: showTarget(change, target),
       found: describeInode(change, inodeAt(change, target)),
     };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     return {}; // The target itself is invalid.
   }
-}
-
-/** Returns the path as the details of a refusal hold it: in double quotes. */
-function quotedPath(change: Change, target: Target): string {
-  return `"${showTarget(change, target)}"`;
 }
 
 function describeInode(
@@ -91,14 +88,23 @@ function describeInode(
   return { kind: "file", version, sizeBytes, contentRoot: toHex(contentRoot) };
 }
 
-/** Returns the outcome of a refused command. @param operationIndex see `Refused` */
+/**
+ * Returns the outcome of a refused command. Called before the rollback.
+ *
+ * @param operation the refused operation of a transaction
+ */
 export function refusedOutcome(
   change: Change,
-  refusal: Refusal,
-  operationIndex: number | null = null,
+  error: Refusal,
+  operation?: NamespaceOperation,
 ): Refused {
-  const { code, message, details } = refusal;
-  return { ok: false, index: change.index, code, message, details, operationIndex };
+  const refusal = operation === undefined ? error : withTargetDetails(change, error, operation);
+  const { code, reason, facts, details } = refusal;
+  change.endCostLimit(); // The words may need the names above a target.
+  const isFrozen = change.featureLevel < FEATURE_LEVEL_REASONS;
+  const frozen = isFrozen ? frozenRefusal(refusal, operation) : null;
+  const { index } = change;
+  return { ok: false, index, code, reason, facts, details, operationIndex: null, frozen };
 }
 
 function checkPrecondition(
@@ -109,15 +115,12 @@ function checkPrecondition(
   const { kind, target } = precondition;
   const inode = inodeAt(change, target);
   if (isSatisfied(change, precondition, inode)) return;
-  const path = quotedPath(change, target);
+  const path = showTarget(change, target);
   const version = inode === undefined ? null : inodeVersion(change, inode);
-  const actual = inode === undefined ? "nothing" : `a ${inode.kind} of version ${version}`;
-  const expected = describeExpected(precondition);
-  throw new Refusal(
-    "PRECONDITION_FAILED",
-    `Cannot apply the transaction: expected ${expected} at ${path}: current value is ${actual}`,
-    { preconditionIndex, kind, path, version, expected, found: describeInode(change, inode) },
-  );
+  const expected = expectedFact(precondition);
+  const facts = { kind, path, expected, found: inode?.kind ?? "nothing", version } as const;
+  const found = describeInode(change, inode);
+  throw refusal("precondition-failed", facts, { preconditionIndex, kind, path, version, found });
 }
 
 function isSatisfied(
@@ -139,19 +142,9 @@ function isSatisfied(
   }
 }
 
-function describeExpected(precondition: Precondition): string {
-  switch (precondition.kind) {
-    case "absent":
-      return "nothing";
-    case "exists":
-      return "something";
-    case "version":
-      return `version ${precondition.version}`;
-    case "content-root":
-      return `a file with root ${toHex(precondition.root)}`;
-    default:
-      return unreachable(precondition);
-  }
+function expectedFact(precondition: Precondition): number | string | null {
+  if (precondition.kind === "version") return precondition.version;
+  return precondition.kind === "content-root" ? toHex(precondition.root) : null;
 }
 
 /**

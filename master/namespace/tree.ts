@@ -1,10 +1,12 @@
-import { isAshlarError } from "../../shared/base/errors.ts";
 import type { InodeId } from "../../shared/base/ids.ts";
-import { NAME_BYTES_MAX, parsePath } from "../../shared/base/path.ts";
+import { splitPath } from "../../shared/base/path.ts";
+import { NAME_BYTES_MAX } from "../../shared/base/path-faults.ts";
 import type { Target } from "../../shared/protocol/namespace-api.ts";
 import { type ByteText, bytesToText } from "./keys.ts";
 import type { DirectoryInode, InodeRecord } from "./records.ts";
-import { pathRefusal, Refusal, showPath } from "./refusal.ts";
+import { Refusal, refusal, showPath } from "./refusal.ts";
+import type { Facts } from "./refusal-reason.ts";
+import type { FactsOf, Reason } from "./refusal-words.ts";
 import { STAGED_ROOT } from "./staged-totals.ts";
 import { ROOT_INODE, type TreeView } from "./state.ts";
 
@@ -40,22 +42,17 @@ function pathNames(path: Uint8Array): readonly ByteText[] {
     const text = bytesToText(path);
     if (PLAIN_PATH.test(text)) return text.slice(1).split("/");
   }
-  try {
-    return parsePath(path).map(bytesToText);
-  } catch (error) {
-    if (isAshlarError(error)) throw new Refusal(error.code, error.message);
-    throw error;
-  }
+  const names = splitPath(path);
+  if (!("fault" in names)) return names.map(bytesToText);
+  const { fault, shown, bytes } = names;
+  throw refusal(fault, { shown, bytes });
 }
 
 /** Returns the names of a target's path below its inode. @throws {Refusal} INVALID_ARGUMENT */
 export function targetNames(target: Target): readonly ByteText[] {
   if (target.path !== undefined && target.path.length > 0) return pathNames(target.path);
   if (target.inode !== undefined) return [];
-  throw new Refusal(
-    "INVALID_ARGUMENT",
-    "Cannot use a target: expected an inode or a path: both are absent",
-  );
+  throw refusal("target-empty", {});
 }
 
 /**
@@ -105,7 +102,7 @@ function startOf(walk: PathWalk): { readonly inode: InodeRecord; readonly depth:
   const inode = walk.view.inode(id);
   const depth = inode === undefined ? null : depthOf(walk.view, inode);
   if (inode !== undefined && depth !== null) return { inode, depth };
-  throw pathRefusal("NOT_FOUND", id === ROOT_INODE ? "/" : `inode ${id}`);
+  throw targetRefusal(walk, "inode-unknown", { inode: id });
 }
 
 /** Returns the child of `directory` with the name at `depth`. Undefined if there is none. */
@@ -117,12 +114,13 @@ function childOf(walk: PathWalk, directory: InodeRecord, depth: number): InodeRe
 
 /** Returns the refusal. @param depth number of names up to the first name that does not exist */
 function notFoundRefusal({ view, target }: PathWalk, depth: number): Refusal {
-  return pathRefusal("NOT_FOUND", showTarget(view, target, depth));
+  return targetRefusal({ view, target }, "name-unknown", { path: showTarget(view, target, depth) });
 }
 
 /** Returns the refusal. @param depth number of names up to the file that the walk cannot enter */
 function notDirectoryRefusal({ view, target }: PathWalk, depth: number): Refusal {
-  return pathRefusal("NOT_A_DIRECTORY", showTarget(view, target, depth));
+  const path = showTarget(view, target, depth);
+  return targetRefusal({ view, target }, "parent-not-directory", { path });
 }
 
 /**
@@ -170,4 +168,14 @@ export function showTarget(view: TreeView, target: Target, depth?: number): stri
   const names = targetNames(target).slice(0, depth);
   const above = target.inode === undefined ? [] : (pathOfInode(view, target.inode) ?? []);
   return showPath([...above, ...names]);
+}
+
+/** Returns the refusal of a target. */
+export function targetRefusal<Id extends Reason>(
+  { view, target }: Pick<PathWalk, "view" | "target">,
+  reason: Id,
+  facts: FactsOf<Id>,
+): Refusal {
+  const lookup = { target, path: () => showTarget(view, target) };
+  return new Refusal(reason, facts as Facts, { lookup });
 }

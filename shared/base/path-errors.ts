@@ -21,3 +21,8 @@ export type PathErrorCode = keyof typeof PATH_ERROR_WORDS;
 export function pathErrorMessage(code: PathErrorCode, path: string): string {
   return `${PATH_ERROR_WORDS[code]}: ${path}`;
 }
+
+/** Returns whether the errors with this code concern one path. */
+export function isPathErrorCode(code: ErrorCode): code is PathErrorCode {
+  return Object.hasOwn(PATH_ERROR_WORDS, code);
+}

@@ -1,6 +1,6 @@
 import type { Branded } from "./brand.ts";
 import { compareBytes, concatBytes } from "./bytes.ts";
-import { AshlarError } from "./errors.ts";
+import { NAME_BYTES_MAX, PATH_BYTES_MAX, type PathFault, pathFaultError } from "./path-faults.ts";
 
 /**
  * The name of one directory entry: 1 to 255 bytes, none of them `/` or NUL, not `.` and not `..`.
@@ -24,10 +24,6 @@ export type PathEnd = "name" | "slash" | "dots";
 /** A path from a caller: text (see `pathText`) or raw bytes. It begins with `/`. */
 export type PathInput = string | Uint8Array;
 
-/** NAME_MAX of Linux. */
-export const NAME_BYTES_MAX = 255;
-/** PATH_MAX of Linux is 4096 per system call. A tree may be deeper, so this bound is higher. */
-export const PATH_BYTES_MAX = 64 * 1024;
 /**
  * Most names from the root down to a new name, as MAX_PATH_DEPTH of HDFS. A rename of a directory checks
  * the directory itself, not what is below it, so a tree can become deeper.
@@ -80,20 +76,23 @@ export function tidyPath(input: PathInput): Uint8Array {
 }
 
 function namesIn(bytes: Uint8Array): PathNames {
-  if (bytes[0] !== SLASH) {
-    throw invalidPath(bytes, 'expected an absolute path, one that begins with "/"');
-  }
+  const names = splitPath(bytes);
+  if ("fault" in names) throw pathFaultError(names);
+  return names;
+}
+
+/** Returns the names in a path as `parsePath` does, or its first fault. */
+export function splitPath(bytes: Uint8Array): PathNames | PathFault {
+  if (bytes[0] !== SLASH) return pathFault("path-not-absolute", bytes);
   if (bytes.length > PATH_BYTES_MAX) {
-    throw new AshlarError(
-      "NAME_TOO_LONG",
-      `Cannot use a path of ${bytes.length} bytes: expected at most ${PATH_BYTES_MAX}`,
-    );
+    return { fault: "path-too-long", shown: "", bytes: bytes.length };
   }
   const names: EntryName[] = [];
   let start = 1;
   for (let end = 1; end <= bytes.length; end += 1) {
     if (end < bytes.length && bytes[end] !== SLASH) continue;
-    pushName(names, bytes.subarray(start, end));
+    const fault = pushName(names, bytes.subarray(start, end));
+    if (fault !== null) return fault;
     start = end + 1;
   }
   return names;
@@ -134,8 +133,7 @@ function pathBytes(input: PathInput): Uint8Array {
   for (const { index } of input.matchAll(LONE_SURROGATE)) {
     const byte = input.charCodeAt(index) - ESCAPED_BYTE;
     if (byte < 0x80 || byte > 0xff) {
-      const wanted = "expected Unicode text: it has half of a surrogate pair";
-      throw invalidPath(encoder.encode(input), wanted);
+      throw pathFaultError(pathFault("path-not-text", encoder.encode(input)));
     }
     parts.push(encoder.encode(input.slice(start, index)), Uint8Array.of(byte));
     start = index + 1;
@@ -144,35 +142,37 @@ function pathBytes(input: PathInput): Uint8Array {
   return parts.length === 0 ? rest : concatBytes([...parts, rest]);
 }
 
-function pushName(names: EntryName[], name: Uint8Array): void {
-  if (name.length === 0 || (name.length === 1 && name[0] === DOT)) return;
+/** Adds a name, or returns its fault. */
+function pushName(names: EntryName[], name: Uint8Array): PathFault | null {
+  if (name.length === 0 || (name.length === 1 && name[0] === DOT)) return null;
   if (name.length === 2 && name[0] === DOT && name[1] === DOT) {
     names.pop();
-    return;
+    return null;
   }
-  names.push(parseEntryName(name));
+  const fault = nameFault(name);
+  if (fault === null) names.push(name as EntryName);
+  return fault;
 }
 
 /** Returns `bytes` as a checked name. @throws {AshlarError} INVALID_ARGUMENT, NAME_TOO_LONG */
 export function parseEntryName(bytes: Uint8Array): EntryName {
-  if (bytes.length > NAME_BYTES_MAX) {
-    throw new AshlarError(
-      "NAME_TOO_LONG",
-      `Cannot use the name "${displayName(bytes).slice(0, 60)}…": expected at most ${NAME_BYTES_MAX} bytes: current length is ${bytes.length}`,
-    );
-  }
-  const dots = bytes.every((byte) => byte === DOT) && bytes.length <= 2;
-  if (dots || bytes.includes(0) || bytes.includes(SLASH)) {
-    throw invalidPath(bytes, 'expected a name without "/" and NUL that is not "." or ".."');
-  }
+  const fault = nameFault(bytes);
+  if (fault !== null) throw pathFaultError(fault);
   return bytes as EntryName;
 }
 
-function invalidPath(bytes: Uint8Array, expectation: string): AshlarError {
-  return new AshlarError(
-    "INVALID_ARGUMENT",
-    `Cannot use the path "${displayName(bytes).slice(0, 200)}": ${expectation}`,
-  );
+function nameFault(bytes: Uint8Array): PathFault | null {
+  if (bytes.length > NAME_BYTES_MAX) {
+    const shown = displayName(bytes).slice(0, 60);
+    return { fault: "name-too-long", shown, bytes: bytes.length };
+  }
+  const dots = bytes.every((byte) => byte === DOT) && bytes.length <= 2;
+  const isInvalid = dots || bytes.includes(0) || bytes.includes(SLASH);
+  return isInvalid ? pathFault("name-invalid", bytes) : null;
+}
+
+function pathFault(fault: PathFault["fault"], bytes: Uint8Array): PathFault {
+  return { fault, shown: displayName(bytes).slice(0, 200), bytes: bytes.length };
 }
 
 /** Returns the bytes of a path: "/" and the names joined by "/". */

@@ -13,7 +13,8 @@ import {
   type StagingId,
   type Term,
 } from "../base/ids.ts";
-import { type EntryName, NAME_BYTES_MAX, PATH_BYTES_MAX } from "../base/path.ts";
+import type { EntryName } from "../base/path.ts";
+import { NAME_BYTES_MAX, PATH_BYTES_MAX } from "../base/path-faults.ts";
 import { shownTime } from "../base/times.ts";
 
 /** Permission bits, with setuid, setgid and sticky. */

@@ -1,4 +1,4 @@
-import { PATH_BYTES_MAX } from "../base/path.ts";
+import { PATH_BYTES_MAX } from "../base/path-faults.ts";
 import type { Target } from "./namespace-api.ts";
 import { type Fields, fieldsOf, inodeAt, malformed } from "./positional.ts";
 

@@ -133,7 +133,7 @@ describe("history, restore and transactions on the command line", () => {
       line: 4,
       position: 1,
       code: "NOT_EMPTY",
-      path: '"/txn"',
+      path: "/txn",
       expected: "an empty directory",
       found: { kind: "directory", version: outcomeVersion(refused.stdout), entry_count: 2 },
     });

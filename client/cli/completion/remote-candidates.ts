@@ -1,4 +1,5 @@
-import { joinPath, NAME_BYTES_MAX, parsePath } from "../../../shared/base/path.ts";
+import { joinPath, parsePath } from "../../../shared/base/path.ts";
+import { NAME_BYTES_MAX } from "../../../shared/base/path-faults.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { ReadOptions } from "../../options.ts";
 import type { DirectoryEntry, ListPage } from "../../results.ts";

@@ -214,7 +214,7 @@ describe("past states and transactions over the wire", () => {
         part: "operation",
         position: 2,
         code: "NOT_EMPTY",
-        path: '"/txn"',
+        path: "/txn",
         expected: "an empty directory",
         found: {
           kind: "directory",

@@ -8,6 +8,7 @@ import type {
 } from "../../../master/namespace/command.ts";
 import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
+import { errorOfRefused } from "../../../master/namespace/refused-answer.ts";
 import type { AppliedEntry } from "../../../master/state-machine.ts";
 import type {
   ChunkId,
@@ -207,8 +208,12 @@ export class TestStateMachine {
 }
 
 export function assertOk(outcome: Outcome): asserts outcome is Extract<Outcome, { ok: true }> {
-  assert.ok(outcome.ok, outcome.ok ? "" : `${outcome.code}: ${outcome.message}`);
+  assert.ok(outcome.ok, outcome.ok ? "" : `${outcome.code}: ${messageOf(outcome)}`);
 }
+
+/** Returns the message that a client gets for a refusal, or "". */
+export const messageOf = (outcome: Outcome): string =>
+  outcome.ok ? "" : errorOfRefused(outcome).message;
 
 /** Returns the code of a refusal, or "ok". */
 export const codeOf = (outcome: Outcome): string => (outcome.ok ? "ok" : outcome.code);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { NamespaceOperation } from "../../../master/namespace/command.ts";
+import { errorOfRefused } from "../../../master/namespace/refused-answer.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import type { PathVersion } from "../../../shared/protocol/history-api.ts";
 import {
@@ -265,7 +266,7 @@ describe("a refused transaction", () => {
     assert.ok(!outcome.ok);
     assert.equal(outcome.operationIndex, 2);
     assert.deepEqual(outcome.details, {
-      path: '"/d"',
+      path: "/d",
       found: { kind: "directory", version: 3, entryCount: 0 },
     });
     assert.throws(() => machine.namespace.stat(at("/f")), { code: "NOT_FOUND" });
@@ -284,7 +285,7 @@ describe("a refused transaction", () => {
     assert.ok(!outcome.ok);
     assert.equal(outcome.code, "PRECONDITION_FAILED");
     assert.equal(outcome.operationIndex, null);
-    const { preconditionIndex, expected, found } = outcome.details;
+    const { preconditionIndex, expected, found } = errorOfRefused(outcome).details;
     assert.equal(preconditionIndex, 1);
     assert.equal(expected, "version 1");
     assert.deepEqual(

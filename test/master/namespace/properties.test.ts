@@ -7,7 +7,7 @@ import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { PathVersion } from "../../../shared/protocol/history-api.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
-import { at, codeOf, DAY_MS, dump, serverId, TestStateMachine } from "./harness.ts";
+import { at, codeOf, DAY_MS, dump, messageOf, serverId, TestStateMachine } from "./harness.ts";
 import { checkInvariants } from "./invariants.ts";
 import { type Step, step } from "./random-operations.ts";
 import { pathsOf, TreeModel } from "./tree-model.ts";
@@ -34,7 +34,7 @@ async function runStep(machine: TestStateMachine, planned: Step, model: TreeMode
     case "transact": {
       const operations = planned.operations.map((plan) => plan(machine.index));
       const outcome = machine.transact(operations);
-      assert.equal(codeOf(outcome), model.transact(operations), outcome.ok ? "" : outcome.message);
+      assert.equal(codeOf(outcome), model.transact(operations), messageOf(outcome));
       return;
     }
     case "flush":

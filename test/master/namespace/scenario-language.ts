@@ -13,6 +13,7 @@ import {
   chunkId,
   inline,
   MIB,
+  messageOf,
   OWNER,
   sealed,
   serverId,
@@ -402,7 +403,7 @@ function answer(outcome: Outcome): string {
     return ["ok", ...inodes].join(" ");
   }
   const at = outcome.operationIndex === null ? "" : ` (operation ${outcome.operationIndex})`;
-  return `${outcome.code}${at} ${outcome.message.replaceAll(/0{20,}/g, "0…")}`;
+  return `${outcome.code}${at} ${messageOf(outcome).replaceAll(/0{20,}/g, "0…")}`;
 }
 
 /** Returns the name that `chunkId` or `serverId` converted to an id. */

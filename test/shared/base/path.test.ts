@@ -10,12 +10,11 @@ import {
   isUtf8,
   isWithin,
   joinPath,
-  NAME_BYTES_MAX,
-  PATH_BYTES_MAX,
   parseEntryName,
   parsePath,
   tidyPath,
 } from "../../../shared/base/path.ts";
+import { NAME_BYTES_MAX, PATH_BYTES_MAX } from "../../../shared/base/path-faults.ts";
 
 const utf8 = new TextEncoder();
 const textOf = (path: string): string => Buffer.from(joinPath(parsePath(path))).toString();

@@ -292,8 +292,8 @@ function operationOf(directory: string, input: NameChange): NamespaceOperation {
 
 function outputOf(outcome: Outcome): NameOutput {
   if (outcome.ok) return { kind: "done", version: outcome.index };
-  const { code, message } = outcome;
-  assert.ok(code === "ALREADY_EXISTS" || code === "NOT_FOUND", `${code}: ${message}`);
+  const { code, reason } = outcome;
+  assert.ok(code === "ALREADY_EXISTS" || code === "NOT_FOUND", `${code}: ${reason}`);
   return { kind: "refused", code };
 }
 
