@@ -1,4 +1,4 @@
-import type { ChunkId, LogIndex, ServerId, SessionId } from "../shared/base/ids.ts";
+import type { ChunkId, LogIndex, MemberId, ServerId, SessionId } from "../shared/base/ids.ts";
 import type { HeartbeatRequest, Order } from "../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../shared/protocol/intent.ts";
 import type { Liveness } from "./placement/liveness.ts";
@@ -131,4 +131,12 @@ export interface SessionActivity {
   recordActivity(sessionId: SessionId, nowMs: number): void;
   /** Forgets sessions that were closed or have expired. */
   forget(sessionIds: readonly SessionId[]): void;
+}
+
+/** The clock of the leader, for the handlers: see `ClusterClock`. */
+export interface ClockView {
+  /** How far the clock of each voter is ahead of their median, in milliseconds. Null: unknown. */
+  skews(): ReadonlyMap<MemberId, number> | null;
+  /** How far the time of the state is ahead of the clocks of the masters. Null: unknown. */
+  aheadMs(): number | null;
 }

@@ -1,4 +1,4 @@
-import type { AshlarError } from "../shared/base/errors.ts";
+import { AshlarError } from "../shared/base/errors.ts";
 import type { ClusterId, MemberId } from "../shared/base/ids.ts";
 import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
@@ -25,6 +25,7 @@ import type { Driver, DriverLimits, DriverOptions } from "./driver/driver.ts";
 import type { OpenStorage } from "./driver/member-storage.ts";
 import { foundersOf, foundingRecord, openDriver } from "./driver/open-driver.ts";
 import { registerBackupHandler, registerRaftHandlers } from "./driver/raft-handlers.ts";
+import { ClusterClock } from "./fleet/cluster-clock.ts";
 import { FeatureUpgrade } from "./fleet/feature-upgrade.ts";
 import { LeaderServices } from "./fleet/leader-services.ts";
 import { Registry } from "./fleet/registry.ts";
@@ -116,7 +117,8 @@ export async function startMaster(
       onFatal: options.onFatal,
     }),
   );
-  const deps = makeDeps(config, env, driver);
+  const deps = makeDeps(config, env, driver, pool);
+  closers.use(deps.clock);
   const { services, monitor, upgrade } = makeServices(config, deps, pool);
   closers.use(services);
   closers.use(monitor);
@@ -139,12 +141,14 @@ export async function startMaster(
   registerMastersHandlers(server, {
     consensus: driver,
     finalizeUpgrade: () => upgrade.finalize(),
+    resetClock: () => deps.clock.reset(deps.propose),
   });
   const ownAddress = members.find((member) => member.id === memberId)?.address ?? "";
   // Runs first, so that refused calls find the next leader immediately and no stream of a peer
   // delays the stop of the server.
   closers.defer(() => driver.prepareStop());
   const address = await server.listen(config.listen ?? ownAddress);
+  deps.clock.start();
   services.start();
   monitor.start();
   logMemberPhase(env.log, driver, `ashlar master add ${memberId}=${ownAddress}`);
@@ -223,9 +227,15 @@ type ServiceDeps = MasterDeps & {
   readonly sessions: SessionMonitor;
   readonly state: () => Namespace;
   readonly propose: (command: Parameters<typeof propose>[1]) => ReturnType<typeof propose>;
+  readonly clock: ClusterClock;
 };
 
-function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
+function makeDeps(
+  config: MasterConfig,
+  env: Env,
+  driver: Driver,
+  pool: ConnectionPool,
+): ServiceDeps {
   const { clock, random } = env;
   const log = env.log.child({ part: "fleet" });
   const times = {
@@ -244,6 +254,13 @@ function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
   const registry = new Registry({ clock, random, times });
   // `openStateMachine` in `startMaster` opens every state machine of this driver as a Namespace.
   const namespace = (): Namespace => driver.stateMachine as Namespace;
+  const clusterClock = new ClusterClock({
+    env: { clock, log },
+    consensus: driver,
+    state: namespace,
+    fetchWallMs: ({ address }) => fetchWallMs(pool, address),
+  });
+  const nowMs = (): number => clusterClock.nowMs();
   driver.onStall((stalledMs) => registry.forgiveStall(stalledMs));
   return {
     env,
@@ -255,8 +272,9 @@ function makeDeps(config: MasterConfig, env: Env, driver: Driver): ServiceDeps {
     repair: new Repair({ registry, clock, log, limits }),
     sessions: new SessionMonitor({ idleMsMax: config.sessionIdleMsMax }),
     historyVersionsMax: config.historyVersionsMax,
-    nowMs: monotoneWallClock(env),
-    propose: (command) => propose({ consensus: driver, namespace }, command),
+    clock: clusterClock,
+    nowMs,
+    propose: (command) => propose({ consensus: driver, namespace, nowMs }, command),
   };
 }
 
@@ -272,15 +290,6 @@ function makeServices(config: MasterConfig, deps: ServiceDeps, pool: ConnectionP
     upgrade,
     services: new LeaderServices({ ...deps, upgrade, newCluster: newClusterOf(config, deps.env) }),
     monitor: new StateMonitor({ ...reports, intervalMs: config.checkpointIntervalMs }),
-  };
-}
-
-/** Returns the clock for entries: wall time that never decreases while this process runs. */
-function monotoneWallClock(env: Env): () => number {
-  let lastMs = 0;
-  return () => {
-    lastMs = Math.max(lastMs, env.clock.wallMs());
-    return lastMs;
   };
 }
 
@@ -303,6 +312,13 @@ function newClusterOf(
     intentLifetimeMs: config.intentLifetimeMs,
     sessionIdleMsMax: config.sessionIdleMsMax,
   };
+}
+
+/** Fetches the clock of a master. @throws {AshlarError} VERSION_MISMATCH of an old version */
+async function fetchWallMs(pool: ConnectionPool, address: string): Promise<number> {
+  const { wallMs } = await fetchStatus(pool, address);
+  if (wallMs !== undefined) return wallMs;
+  throw new AshlarError("VERSION_MISMATCH", `The master at ${address} does not tell its clock`);
 }
 
 async function fetchMasterStatus(pool: ConnectionPool, address: string): Promise<MasterStatus> {

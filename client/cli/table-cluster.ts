@@ -242,6 +242,14 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/cluster-finalize-upgrade.ts"),
   },
   {
+    name: "cluster reset-clock",
+    summary: "set the time of new changes to the median of the masters' clocks",
+    options: [{ flags: "-y, --yes", description: "do not ask" }],
+    examples: [["ashlar cluster reset-clock", "after changes were stamped in the future"]],
+    onClosedOutput: "continue",
+    load: () => import("./commands/cluster-reset-clock.ts"),
+  },
+  {
     name: "completion",
     summary: "print the script that completes commands, flags and paths in a shell",
     arguments: "<shell>",

@@ -7,6 +7,7 @@ import {
   type MastersChange,
   type MastersStatus,
   mastersStatus,
+  resetClock,
   transferLeadership,
 } from "../../shared/protocol/masters-api.ts";
 import type { CallOptions } from "../options.ts";
@@ -72,6 +73,14 @@ export interface Masters {
   finalizeUpgrade(
     options?: CallOptions,
   ): Promise<{ readonly before: number; readonly after: number }>;
+  /**
+   * Steps the time of the cluster, with which changes are stamped, to the median of the clocks of
+   * the masters. Resolves with the times before and after it, in milliseconds since the epoch.
+   *
+   * @throws {AshlarError} UNAVAILABLE if a majority of the masters does not answer; VERSION_MISMATCH
+   *   below feature level 9
+   */
+  resetClock(options?: CallOptions): Promise<{ readonly fromMs: number; readonly toMs: number }>;
 }
 
 const STATUS_POLL_MS = 500;
@@ -138,6 +147,12 @@ export class ClusterMasters implements Masters {
     options: CallOptions = {},
   ): Promise<{ readonly before: number; readonly after: number }> {
     return this.#session.call(finalizeUpgrade, {}, options);
+  }
+
+  resetClock(
+    options: CallOptions = {},
+  ): Promise<{ readonly fromMs: number; readonly toMs: number }> {
+    return this.#session.call(resetClock, {}, options);
   }
 
   /**

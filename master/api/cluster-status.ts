@@ -26,7 +26,11 @@ export function masterStatusOf(status: ConsensusStatus): MasterStatus {
  * leader.
  */
 export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<ClusterStatus> {
-  const masters = await Promise.all(masterStatuses(deps));
+  const skews = deps.clock.skews();
+  const masters = (await Promise.all(masterStatuses(deps))).map((master) => {
+    const skewMs = skews?.get(master.memberId);
+    return skewMs === undefined ? master : { ...master, clockAheadMs: Math.round(skewMs) };
+  });
   const namespace = deps.namespace();
   const facts = requireFacts(namespace);
   const chunkservers = chunkserverStatuses(deps);
@@ -35,6 +39,8 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
   const health = evaluateHealth({
     mastersTotal: masters.length,
     mastersReachable: masters.filter((master) => master.role !== "unreachable").length,
+    clocks: masters.map(({ memberId, clockAheadMs = 0 }) => ({ memberId, aheadMs: clockAheadMs })),
+    timeAheadMs: deps.clock.aheadMs() ?? 0,
     servers: chunkservers.map(({ state, lastHeardMsAgo, ...server }) => ({
       ...server,
       liveness: state,

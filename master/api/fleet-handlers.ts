@@ -55,6 +55,7 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
       leaderAddress: status.leaderAddress,
       masters: [...status.masters],
       learners: [...status.learners],
+      wallMs: Math.floor(deps.env.clock.wallMs()),
       state: { featureLevelMax: FEATURE_LEVEL_MAX, marks },
     };
   });

@@ -1,7 +1,7 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { Env } from "../../shared/ports/env.ts";
 import type { Consensus } from "../consensus.ts";
-import type { FleetView, RepairView, SessionActivity } from "../fleet-view.ts";
+import type { ClockView, FleetView, RepairView, SessionActivity } from "../fleet-view.ts";
 import {
   type ClusterFacts,
   type Command,
@@ -29,10 +29,9 @@ export interface MasterDeps {
    * reclaimed.
    */
   readonly historyVersionsMax: number;
-  /**
-   * Wall clock for entries, in milliseconds since the epoch. Never decreases within one process.
-   */
+  /** Returns the time for entries, in milliseconds since the epoch: see `ClusterClock`. */
   readonly nowMs: () => number;
+  readonly clock: ClockView;
 }
 
 /**
@@ -42,11 +41,11 @@ export interface MasterDeps {
  *   member may not support the command; the errors of `Consensus.propose`
  */
 export async function propose(
-  { consensus, namespace }: Pick<MasterDeps, "consensus" | "namespace">,
+  { consensus, namespace, nowMs }: Pick<MasterDeps, "consensus" | "namespace" | "nowMs">,
   command: Command,
 ): Promise<Success> {
   checkLevel(command, namespace().featureLevel);
-  const bytes = encodeCommand(command);
+  const bytes = encodeCommand(withTimeAtMost(command, nowMs));
   if (bytes.length > WIRE_COMMAND_BYTES_MAX) {
     throw new AshlarError(
       "TOO_LARGE",
@@ -59,6 +58,16 @@ export async function propose(
   }
   const { outcome } = await consensus.propose(bytes);
   return successOf(outcome as Outcome);
+}
+
+/**
+ * Returns the command with the current time if its own is later: the clock was stepped back since
+ * the caller took the time, and the command must not undo the step.
+ */
+function withTimeAtMost(command: Command, nowMs: () => number): Command {
+  if (!("nowMs" in command)) return command;
+  const latestMs = nowMs();
+  return command.nowMs <= latestMs ? command : { ...command, nowMs: latestMs };
 }
 
 function successOf(outcome: Outcome): Success {

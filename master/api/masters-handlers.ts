@@ -8,14 +8,21 @@ export interface MastersDeps {
   readonly consensus: Consensus;
   /** Raises the feature level: see `masters.finalize-upgrade`. */
   readonly finalizeUpgrade: () => Promise<{ readonly before: number; readonly after: number }>;
+  /** Steps the time of the cluster: see `masters.reset-clock`. */
+  readonly resetClock: () => Promise<{ readonly fromMs: number; readonly toMs: number }>;
 }
 
 /**
- * Registers the handlers of `shared/protocol/masters-api`: status and changes of the membership, and
- * the end of an upgrade.
+ * Registers the handlers of `shared/protocol/masters-api`: status and changes of the membership, the
+ * end of an upgrade, and the time of the cluster.
  */
 export function registerMastersHandlers(handlers: Handlers, deps: MastersDeps): void {
-  const { consensus, finalizeUpgrade } = deps;
+  const { consensus, finalizeUpgrade, resetClock } = deps;
+  handlers.onCall(api.resetClock, async (request) => {
+    request.release();
+    requireLeader(consensus);
+    return await resetClock();
+  });
   handlers.onCall(api.finalizeUpgrade, async (request) => {
     request.release();
     requireLeader(consensus);

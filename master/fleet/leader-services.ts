@@ -6,6 +6,7 @@ import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Consensus, ConsensusStatus } from "../consensus.ts";
 import type { RepairState } from "../fleet-view.ts";
 import type { Bootstrap, ClusterFacts, Command, Success } from "../namespace/command.ts";
+import type { ClusterClock } from "./cluster-clock.ts";
 import type { FeatureUpgrade } from "./feature-upgrade.ts";
 import { IntentFloor } from "./intent-floor.ts";
 import type { Registry } from "./registry.ts";
@@ -34,6 +35,7 @@ export interface LeaderServicesOptions {
   readonly state: () => ServicesState;
   readonly propose: (command: Command) => Promise<Success>;
   readonly nowMs: () => number;
+  readonly clock: Pick<ClusterClock, "prepare">;
   readonly registry: Registry;
   readonly repair: Repair;
   readonly sessions: SessionMonitor;
@@ -127,6 +129,7 @@ export class LeaderServices implements AsyncDisposable {
   /** Prepares the services for a term. Creates the cluster if this is the first leader. */
   async #prepare(status: ConsensusStatus): Promise<void> {
     const { env, newCluster, nowMs, propose, registry, repair, sessions, state } = this.#options;
+    await this.#options.clock.prepare(propose);
     if (state().clusterFacts() === undefined) {
       env.log.info("Creating the cluster", { clusterId: newCluster.clusterId });
       await propose({ kind: "bootstrap", nowMs: nowMs(), ...newCluster });

@@ -10,7 +10,7 @@ import {
   setHistoryRetention,
 } from "./cluster.ts";
 import type { Command, Outcome } from "./command.ts";
-import { recordTime } from "./history-floor.ts";
+import { recordTime, stepClock } from "./history-floor.ts";
 import { reclaim } from "./reclaim.ts";
 import { Refusal, refusal } from "./refusal.ts";
 import { applyOnce, closeSession, expireSessions, keepSession, openSession } from "./sessions.ts";
@@ -105,6 +105,9 @@ function applySessionless(change: Change, command: SessionlessCommand): void {
       break;
     case "reclaim":
       reclaim(change, command);
+      break;
+    case "step-clock":
+      stepClock(change, command);
       break;
     case "checkpoint":
       break; // `Namespace` compares the state hashes. The command changes no record.

@@ -32,6 +32,11 @@ export const CLUSTER_REASONS = {
     ({ retentionMs, max }: { readonly retentionMs: number; readonly max: number }) =>
       `Cannot set the retention of the history: expected at most ${max} ms: current value is ${retentionMs}`,
   ),
+  "clock-steps": reason(
+    "TOO_LARGE",
+    ({ max }: { readonly max: number }) =>
+      `Cannot step the clock: expected at most ${max} steps within the retention of the history`,
+  ),
   "intent-floor": reason(
     "INVALID_ARGUMENT",
     ({ floor, index }: { readonly floor: number; readonly index: number }) =>

@@ -33,6 +33,7 @@ export type Command =
   | ExpireSessions
   | DefineStorageClass
   | SetHistoryRetention
+  | StepClock
   | RegisterServer
   | AddReplicas
   | DropReplicas
@@ -188,6 +189,17 @@ export interface SetHistoryRetention {
   readonly nowMs: number;
   readonly attempt: Attempt;
   readonly historyRetentionMs: number;
+}
+
+/**
+ * Steps the time of the state from `fromMs` to `toMs`, in either direction. No time passes for the
+ * retention of the history: docs/decisions/0015.
+ */
+export interface StepClock {
+  readonly kind: "step-clock";
+  /** The time without the step: that of the last entry plus the time since then. */
+  readonly fromMs: number;
+  readonly toMs: number;
 }
 
 /** Records the address, host and rack of a chunkserver. */

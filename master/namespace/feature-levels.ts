@@ -16,8 +16,9 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *     6  unfinished trees: the operation `stage-directory`
  *     7  bounds of the cost of an entry and of the depth of a new name
  *     8  outcomes store the reason of a refusal in place of its words
+ *     9  steps of the clock
  */
-export const FEATURE_LEVEL_MAX = 8;
+export const FEATURE_LEVEL_MAX = 9;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
@@ -32,6 +33,8 @@ const FEATURE_LEVEL_TREES = 6;
 export const FEATURE_LEVEL_COST = 7;
 /** The first level whose outcomes store reasons and facts. Below it they store words of version 0.1.0. */
 export const FEATURE_LEVEL_REASONS = 8;
+/** The first level whose members support steps of the clock. */
+export const FEATURE_LEVEL_CLOCK_STEPS = 9;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 
@@ -52,6 +55,7 @@ const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
   reclaim: 1,
   "register-server": 1,
   "set-history-retention": FEATURE_LEVEL_RETENTION,
+  "step-clock": FEATURE_LEVEL_CLOCK_STEPS,
   transact: 1,
 };
 

@@ -80,6 +80,8 @@ export const TABLE_BYTE = {
 export const META_KEY = {
   /** Index, term and hash of the state in the store. Written by `flush` only. */
   applied: "Ma" as Key,
+  /** The steps of the clock. Absent before the first step. */
+  clockSteps: "Mk" as Key,
   clusterFacts: "Mc" as Key,
   featureLevel: "Mf" as Key,
   membership: "Mm" as Key,

@@ -256,6 +256,11 @@ export class Namespace implements StateMachine {
     return this.#checkpoints.marks;
   }
 
+  /** The time of the state: that of the last entry with a time. 0 before the first. */
+  get clockMs(): number {
+    return this.#state.totals.clockMs;
+  }
+
   /** The feature level of the cluster: see feature-levels.ts. */
   get featureLevel(): number {
     return this.#state.featureLevel;

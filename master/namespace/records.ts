@@ -224,3 +224,11 @@ export interface AppliedRecord {
   /** Checksum of the fields above and the membership. Null if an older version wrote the store. */
   readonly checksum: Uint8Array | null;
 }
+
+/** A step of the time of the state, see `step-clock`. */
+export interface ClockStep {
+  /** Index of the entry that made the step. */
+  readonly index: LogIndex;
+  readonly fromMs: number;
+  readonly toMs: number;
+}

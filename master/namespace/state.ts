@@ -25,6 +25,7 @@ import {
 import type { KeyRange, RecordReader, Row } from "./overlay.ts";
 import type {
   ChunkRecord,
+  ClockStep,
   ContentRecord,
   DirectoryRecord,
   EntryRecord,
@@ -35,6 +36,7 @@ import type {
 } from "./records.ts";
 import {
   CHUNKS,
+  CLOCK_STEPS,
   CLUSTER_FACTS,
   CONTENTS,
   DIRECTORIES,
@@ -124,6 +126,11 @@ export class State implements RecordReader, TreeView {
   /** The facts of the cluster. Undefined before `bootstrap`. */
   get clusterFacts(): ClusterFacts | undefined {
     return this.#records.get(CLUSTER_FACTS, META_KEY.clusterFacts);
+  }
+
+  /** The steps of the clock that are not before all time rows, by ascending index. */
+  get clockSteps(): readonly ClockStep[] {
+    return this.#records.get(CLOCK_STEPS, META_KEY.clockSteps) ?? [];
   }
 
   get featureLevel(): number {

@@ -8,6 +8,7 @@ import { bytesToText, hexToText, type Key, readU64, textToBytes, textToHex } fro
 import type {
   AppliedRecord,
   ChunkRecord,
+  ClockStep,
   ContentRecord,
   DirectoryRecord,
   PositionRecord,
@@ -251,6 +252,17 @@ export const PURGES = indexes();
 export const TIMES: UnversionedTable<number> = table({
   toFields: (timeMs) => [timeMs],
   fromFields: ([timeMs]) => timeMs as number,
+});
+export const CLOCK_STEPS: UnversionedTable<readonly ClockStep[]> = table({
+  toFields: (steps) => steps.map(({ index, fromMs, toMs }) => [index, fromMs, toMs]),
+  fromFields: (fields) =>
+    (fields as readonly [LogIndex, number, number][]).map(([index, fromMs, toMs]) => ({
+      index,
+      fromMs,
+      toMs,
+    })),
+  sizeBytes: (steps) => steps.length * 50,
+  isCached: always,
 });
 export const REPLICAS = keysOnly();
 export const UNDER_REPLICATED = keysOnly();

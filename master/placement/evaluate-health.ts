@@ -1,4 +1,4 @@
-import type { ServerId } from "../../shared/base/ids.ts";
+import type { MemberId, ServerId } from "../../shared/base/ids.ts";
 import { serverLabel } from "../../shared/protocol/intent.ts";
 import type { Liveness } from "./liveness.ts";
 
@@ -6,6 +6,10 @@ import type { Liveness } from "./liveness.ts";
 export interface HealthFacts {
   readonly mastersTotal: number;
   readonly mastersReachable: number;
+  /** How far the clock of each master is ahead of their median, in milliseconds. */
+  readonly clocks: readonly { readonly memberId: MemberId; readonly aheadMs: number }[];
+  /** How far the time of the state is ahead of the clocks of the masters, in milliseconds. */
+  readonly timeAheadMs: number;
   readonly servers: readonly ServerFacts[];
   /** The state of a new leader that has no message of all chunkservers yet; else null. */
   readonly settling: { readonly leaderForMs: number; readonly heardCount: number } | null;
@@ -39,6 +43,13 @@ export interface Health {
   readonly isFull: boolean;
 }
 
+/**
+ * Largest difference of a master's clock that is not reported. NTP keeps clocks within milliseconds,
+ * times in the history are exact to a second, and a reading is exact to half a round trip.
+ */
+const CLOCK_MS_MAX = 1_000;
+/** The same for the time of the state. A smaller difference ends within seconds by itself. */
+const TIME_MS_MAX = 10_000;
 /** More servers than this are counted and not named. */
 const NAMED_MAX = 3;
 
@@ -60,6 +71,7 @@ export function evaluateHealth(facts: HealthFacts): Health {
   const degraded = [
     ...settlingReasons(facts),
     ...masterReasons(facts),
+    ...clockReasons(facts),
     ...downReasons(facts, down),
     ...diskReasons(alive.length - writable.length),
     ...copyReasons(facts),
@@ -112,6 +124,23 @@ function settlingReasons({ settling, servers }: HealthFacts): string[] {
 function masterReasons({ mastersTotal, mastersReachable }: HealthFacts): string[] {
   const down = mastersTotal - mastersReachable;
   return down === 0 ? [] : [`${down} of ${mastersTotal} masters unreachable`];
+}
+
+function clockReasons({ clocks, timeAheadMs }: HealthFacts): string[] {
+  const wrong = clocks.filter(({ aheadMs }) => Math.abs(aheadMs) > CLOCK_MS_MAX);
+  const reasons = wrong.map(
+    ({ memberId, aheadMs }) =>
+      `the clock of master ${memberId} is ${aheadText(aheadMs)} the other masters`,
+  );
+  if (Math.abs(timeAheadMs) > TIME_MS_MAX) {
+    const clock = `the time of the cluster is ${aheadText(timeAheadMs)} the clocks of the masters`;
+    reasons.push(`${clock}: ashlar cluster reset-clock`);
+  }
+  return reasons;
+}
+
+function aheadText(aheadMs: number): string {
+  return `${seconds(Math.abs(aheadMs))} ${aheadMs > 0 ? "ahead of" : "behind"}`;
 }
 
 function downReasons(facts: HealthFacts, down: readonly ServerFacts[]): string[] {

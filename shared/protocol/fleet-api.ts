@@ -14,6 +14,7 @@ import {
   shortTextSchema,
   shownTimeMsSchema,
   termSchema,
+  timeMsSchema,
 } from "./schemas.ts";
 
 /* Reports of chunkservers to the leader, and the status of the cluster. */
@@ -172,6 +173,11 @@ export const masterStatusSchema = v.object({
   lastIndex: logIndexSchema,
   committedIndex: logIndexSchema,
   appliedIndex: logIndexSchema,
+  /**
+   * How far its clock is ahead of the median of all masters, in milliseconds; negative if it is
+   * behind. Only in the status of the cluster. Absent if it is not known.
+   */
+  clockAheadMs: v.optional(v.pipe(v.number(), v.integer())),
 });
 
 const chunkserverStatusSchema = v.object({
@@ -260,6 +266,8 @@ export const memberStatus = defineCall(
     masters: v.optional(v.array(addressSchema), []),
     /** Addresses of those masters that do not vote. Absent in old versions. */
     learners: v.optional(v.array(addressSchema), []),
+    /** The wall clock of the member. Absent in old versions. */
+    wallMs: v.optional(timeMsSchema),
     /** Absent in versions that support only the first feature level. */
     state: v.optional(
       v.object({

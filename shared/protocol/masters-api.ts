@@ -7,6 +7,7 @@ import {
   logIndexSchema,
   memberIdSchema,
   shortTextSchema,
+  shownTimeMsSchema,
   termSchema,
 } from "./schemas.ts";
 
@@ -86,6 +87,17 @@ export const finalizeUpgrade = defineCall(
   BY_OPERATORS,
   v.object({}),
   v.object({ before: countSchema, after: countSchema }),
+);
+
+/**
+ * Steps the time of the cluster, with which entries are stamped, to the median of the clocks of the
+ * masters. The response has the times before and after the step.
+ */
+export const resetClock = defineCall(
+  "masters.reset-clock",
+  BY_OPERATORS,
+  v.object({}),
+  v.object({ fromMs: shownTimeMsSchema, toMs: shownTimeMsSchema }),
 );
 
 /** Transfers the leadership to `to`, or for null to the most up-to-date member. */

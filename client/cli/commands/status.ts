@@ -156,6 +156,7 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       last_index: master.lastIndex,
       committed_index: master.committedIndex,
       applied_index: master.appliedIndex,
+      clock_ahead_ms: master.clockAheadMs ?? null,
     })),
     chunkservers: status.chunkservers.map((server) => ({
       server_id: server.serverId,

@@ -72,6 +72,23 @@ describe("commands that show a cluster", () => {
     assert.match(again.stderr, /nothing to do: the cluster is at feature level \d+/);
   });
 
+  it("set the time of the cluster, which the status compares with the clocks", async () => {
+    const { cluster, run } = await startCluster();
+    await using _cluster = cluster;
+    const { stdout } = await run(undefined, "status", "--json");
+    const [status] = jsonLines(stdout);
+    const [master] = (status?.["masters"] ?? []) as Record<string, unknown>[];
+    assert.equal(master?.["clock_ahead_ms"], 0);
+    const reset = await run(undefined, "cluster", "reset-clock", "--yes", "--json");
+    assert.equal(reset.status, 0, reset.stderr);
+    const [times] = jsonLines(reset.stdout) as Record<string, number>[];
+    assert.ok(Math.abs((times?.["to_ms"] ?? 0) - (times?.["from_ms"] ?? 0)) < 60_000);
+    assert.match(
+      (await run(100, "cluster", "reset-clock", "-y")).stderr,
+      /the time of the cluster is 20.*; before, it was 20/,
+    );
+  });
+
   it("redraw a terminal with `status --watch`", async () => {
     const { cluster, variables } = await startCluster();
     await using _cluster = cluster;

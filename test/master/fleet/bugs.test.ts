@@ -37,7 +37,8 @@ describe("an assertion failure in a service of the leader", () => {
     const clock = new VirtualClock();
     const { triggerBug, ...leader } = leaderWithBug(clock);
     const state = () => ({ clusterFacts: () => undefined });
-    const deps = { ...leader, state, nowMs: () => 0, newCluster: {} };
+    const prepared = { prepare: async () => {} };
+    const deps = { ...leader, state, nowMs: () => 0, clock: prepared, newCluster: {} };
     const services = new LeaderServices(deps as unknown as LeaderServicesOptions);
     await endsWithBug(clock, services, triggerBug);
   });
@@ -45,7 +46,9 @@ describe("an assertion failure in a service of the leader", () => {
   it("ends the state monitor", async () => {
     const clock = new VirtualClock();
     const { triggerBug, ...leader } = leaderWithBug(clock);
-    const deps = { ...leader, featureLevel: () => 0, intervalMs: 500 };
+    const members = [{ id: 1 }, { id: 2 }];
+    const consensus = { status: () => ({ ...leader.consensus.status(), members }) };
+    const deps = { ...leader, consensus, featureLevel: () => 2, intervalMs: 500 };
     const monitor = new StateMonitor(deps as unknown as StateMonitorOptions);
     await endsWithBug(clock, monitor, triggerBug);
   });

@@ -65,7 +65,7 @@ class MonitoredGroup {
 
   proposeAt(member: TestMember, command: Command): Promise<Success> {
     const namespace = (): Namespace => this.namespace(member);
-    return propose({ consensus: member.running, namespace }, command);
+    return propose({ consensus: member.running, namespace, nowMs: () => START_MS }, command);
   }
 
   async openSession(): Promise<Success> {

@@ -5,7 +5,7 @@ import {
   type HealthFacts,
   type ServerFacts,
 } from "../../../master/placement/evaluate-health.ts";
-import type { ServerId } from "../../../shared/base/ids.ts";
+import type { MemberId, ServerId } from "../../../shared/base/ids.ts";
 
 function server(number: number, facts: Partial<ServerFacts> = {}): ServerFacts {
   return {
@@ -22,6 +22,8 @@ function server(number: number, facts: Partial<ServerFacts> = {}): ServerFacts {
 const WHOLE: HealthFacts = {
   mastersTotal: 3,
   mastersReachable: 3,
+  clocks: [1, 2, 3].map((id) => ({ memberId: id as MemberId, aheadMs: 0 })),
+  timeAheadMs: 0,
   servers: [server(1), server(2), server(3)],
   settling: null,
   chunksUnderReplicated: 0,
@@ -44,6 +46,29 @@ const CASES: ReadonlyArray<{
   readonly reasons: readonly string[];
 }> = [
   { name: "nothing is missing", facts: {}, word: "ok", reasons: [] },
+  {
+    name: "the clock of a master is off by more than a second",
+    facts: {
+      clocks: [
+        { memberId: 1 as MemberId, aheadMs: 1_000 },
+        { memberId: 2 as MemberId, aheadMs: 10 * 365 * 86_400_000 },
+        { memberId: 3 as MemberId, aheadMs: -1_001 },
+      ],
+    },
+    word: "degraded",
+    reasons: [
+      "the clock of master 2 is 3650 d ahead of the other masters",
+      "the clock of master 3 is 1 s behind the other masters",
+    ],
+  },
+  {
+    name: "entries were stamped in the future",
+    facts: { timeAheadMs: 3_600_000 },
+    word: "degraded",
+    reasons: [
+      "the time of the cluster is 60 min ahead of the clocks of the masters: ashlar cluster reset-clock",
+    ],
+  },
   {
     name: "a new leader has a heartbeat of no chunkserver",
     facts: {

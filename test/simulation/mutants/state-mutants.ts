@@ -251,4 +251,30 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inTest("test/chunkserver/crash.test.ts"),
   },
+  {
+    name: "clock-taken-unbounded",
+    bug: "The leader takes over the clocks of the masters, however far they have jumped",
+    breaks: "docs/decisions/0015: the rate is bounded",
+    edits: [
+      {
+        file: "master/fleet/cluster-clock.ts",
+        find: "const nextMs = Math.min(targetMs, runningMs + this.#creditMs);",
+        replace: "const nextMs = targetMs;",
+      },
+    ],
+    caughtBy: inTest("test/master/fleet/cluster-clock.test.ts"),
+  },
+  {
+    name: "step-counts-as-passed-time",
+    bug: "The retention counts a step of the clock as passed time",
+    breaks: "docs/decisions/0015: the retention does not count a step",
+    edits: [
+      {
+        file: "master/namespace/history-floor.ts",
+        find: "passed - (toMs - fromMs), timeMs);",
+        replace: "passed - 0 * (toMs - fromMs), timeMs);",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/clock-steps.test.ts"),
+  },
 ];
