@@ -23,6 +23,10 @@ const STEP_MS_MIN = 10_000;
 /** Attempts to get the clocks of a majority before the first entry; then the own clock decides. */
 const NEW_ATTEMPTS_MAX = 20;
 
+/** Age after which the median is computed again, in milliseconds. */
+const MEDIAN_AGE_MS_MAX = 100;
+const NO_MEDIAN = { offsetMs: null, atMs: Number.NEGATIVE_INFINITY };
+
 type Step = Pick<StepClock, "fromMs" | "toMs">;
 
 /** Dependencies of a ClusterClock. */
@@ -56,6 +60,8 @@ export class ClusterClock implements AsyncDisposable {
   readonly #readings = new Map<MemberId, Reading>();
   /** The last time that was given or found in the state, and the monotonic time of it. */
   #base = { stampMs: 0, atMs: 0 };
+  /** The median of the clocks, as a `Reading`. Every entry needs it. */
+  #median: { readonly offsetMs: number | null; readonly atMs: number } = NO_MEDIAN;
   #creditMs = CREDIT_MS_MAX;
   #seenStateMs = 0;
   #isStepping = false;
@@ -113,6 +119,7 @@ export class ClusterClock implements AsyncDisposable {
       }
     };
     await Promise.all(voters.filter(({ id }) => id !== memberId).map(ask));
+    this.#median = NO_MEDIAN;
   }
 
   /**
@@ -212,10 +219,18 @@ export class ClusterClock implements AsyncDisposable {
 
   /** Returns the median of the voters' clocks: of an even number the lower one. Null: unknown. */
   #agreedMs(): number | null {
+    const nowMs = this.#options.env.clock.monotonicMs();
+    if (nowMs - this.#median.atMs >= MEDIAN_AGE_MS_MAX) {
+      this.#median = { atMs: nowMs, offsetMs: this.#medianOffsetMs() };
+    }
+    const { offsetMs } = this.#median;
+    return offsetMs === null ? null : nowMs + offsetMs;
+  }
+
+  #medianOffsetMs(): number | null {
     const offsets = [...this.#offsets().values()].sort((left, right) => left - right);
     if (offsets.length * 2 <= this.#voterIds.length) return null;
-    const medianMs = offsets[Math.floor((offsets.length - 1) / 2)];
-    return medianMs === undefined ? null : this.#options.env.clock.monotonicMs() + medianMs;
+    return offsets[Math.floor((offsets.length - 1) / 2)] ?? null;
   }
 
   #isMajorityClose(): boolean {
