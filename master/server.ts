@@ -65,6 +65,8 @@ export interface MasterOptions {
 /** Memory for received bodies, in bytes: snapshot parts and batches of Raft messages. */
 const RECEIVE_BYTES_MAX = 256 * 1024 * 1024;
 const FETCH_STATUS_TIMEOUT_MS = 1_000;
+/** A clock that takes longer is not exact enough, and a new leader waits for it. */
+const FETCH_CLOCK_TIMEOUT_MS = 500;
 /** Time after which an unreported copy is ordered from another server. */
 const ORDER_TIMEOUT_MS = 120_000;
 
@@ -316,7 +318,7 @@ function newClusterOf(
 
 /** Fetches the clock of a master. @throws {AshlarError} VERSION_MISMATCH of an old version */
 async function fetchWallMs(pool: ConnectionPool, address: string): Promise<number> {
-  const { wallMs } = await fetchStatus(pool, address);
+  const { wallMs } = await fetchStatus(pool, address, FETCH_CLOCK_TIMEOUT_MS);
   if (wallMs !== undefined) return wallMs;
   throw new AshlarError("VERSION_MISMATCH", `The master at ${address} does not tell its clock`);
 }
@@ -334,8 +336,9 @@ async function fetchStateReport(pool: ConnectionPool, address: string): Promise<
 async function fetchStatus(
   pool: ConnectionPool,
   address: string,
+  timeoutMs = FETCH_STATUS_TIMEOUT_MS,
 ): Promise<ReturnType<(typeof memberStatus)["parseResponse"]>> {
-  const reply = await pool.call(address, memberStatus, {}, { timeoutMs: FETCH_STATUS_TIMEOUT_MS });
+  const reply = await pool.call(address, memberStatus, {}, { timeoutMs });
   reply.release();
   return reply.head;
 }

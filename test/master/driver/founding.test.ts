@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { MemberId } from "../../../shared/base/ids.ts";
+import { openMemberStorage } from "../../../master/storage/open-member-storage.ts";
+import type { ClusterId, LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
+import { createHasher } from "../../../shared/platform/hasher.ts";
 import { TestGroup, type TestMember, texts } from "./test-group.ts";
 
 const REFUSED = "This master has an empty directory and was in the cluster before";
@@ -161,6 +163,58 @@ describe("a founder that lost its directory", () => {
     await group.proposeAll(texts("b", 5));
     assert.equal(second.running.status().lastIndex, 0);
     // The way out: remove it and add it again.
+    await group.stop(second);
+    second.isRejoining = true;
+    await group.change({ remove: [second.id] });
+    await group.startMember(second);
+    await group.addVoter(second);
+    await group.assertAgreement();
+    await group.stopAll();
+  });
+});
+
+/** Creates the directory of a member that version 0.1.0 founded: entry 1 names no founders. */
+async function makeOldDirectory(group: TestGroup, member: TestMember): Promise<void> {
+  const storage = await openMemberStorage({
+    disk: member.disk.mount(),
+    stores: member.stores,
+    hasher: createHasher().hasher,
+    random: group.random,
+    log: member.log,
+    clusterId: "d".repeat(32) as ClusterId,
+    memberId: member.id,
+    segmentBytes: 1024 * 1024,
+    founders: group.members.map(({ id }) => id),
+  });
+  const [index, term] = [1 as LogIndex, 1 as Term];
+  await storage.log.append({
+    hardState: { term, votedFor: 1 as MemberId, commitIndex: index },
+    entries: [{ index, term, kind: "normal", data: new Uint8Array(0) }],
+  });
+  await storage.log.close();
+}
+
+describe("a group that version 0.1.0 founded", () => {
+  it("works, admits a founder that was never started, and refuses one that was emptied", async () => {
+    const group = new TestGroup({ seed: 70 });
+    const [first, second, third] = [1, 2, 3].map((id) => group.member(id)) as [
+      TestMember,
+      TestMember,
+      TestMember,
+    ];
+    for (const member of [first, second]) {
+      await makeOldDirectory(group, member);
+      await group.startMember(member);
+    }
+    await group.proposeAll(texts("a", 20));
+    await lose(group, second);
+    await group.clock.advance(5_000);
+    assertNobodyLeads(group);
+    assert.ok(hasLogged(second, REFUSED));
+    await group.startMember(third);
+    await group.proposeAll(texts("b", 5));
+    assert.equal(second.running.status().lastIndex, 0);
+    // A membership change names the incarnations of all members.
     await group.stop(second);
     second.isRejoining = true;
     await group.change({ remove: [second.id] });
