@@ -19,9 +19,11 @@ export function registerNamespaceHandlers(handlers: Handlers, deps: MasterDeps):
   registerStorageClasses(handlers, deps);
   registerRetention(handlers, deps);
   registerSessions(handlers, deps);
-  registerReads(handlers, deps);
+  const turns = new AnswerTurns(deps.env.clock);
+  registerReads(handlers, deps, turns);
   handlers.onCall(api.allocate, async (request) => {
     request.release();
+    if (request.head.count >= LARGE_ANSWER_ITEMS) await turns.next();
     return allocateChunks(deps, request.head);
   });
 }
@@ -102,17 +104,17 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
 }
 
 /**
- * Minimum number of targets of a large stat answer, which takes longer than one turn to compute.
+ * Minimum number of targets or chunks of a large answer. Each is computed in a turn of its own: one
+ * read of a socket can contain hundreds of requests.
  */
-const LARGE_STAT_TARGETS = 8;
+const LARGE_ANSWER_ITEMS = 8;
 
-function registerReads(handlers: Handlers, deps: MasterDeps): void {
-  const turns = new AnswerTurns(deps.env.clock);
+function registerReads(handlers: Handlers, deps: MasterDeps, turns: AnswerTurns): void {
   handlers.onCall(stat, async (request, context) => {
     request.release();
     const { targets, read, index: at } = request.head;
     await waitForIndex(deps, { read, at }, context);
-    if (targets.length >= LARGE_STAT_TARGETS) await turns.next();
+    if (targets.length >= LARGE_ANSWER_ITEMS) await turns.next();
     return await statAll(deps, { targets, at });
   });
   handlers.onCall(api.list, async (request, context) => {
@@ -130,6 +132,7 @@ function registerReads(handlers: Handlers, deps: MasterDeps): void {
     request.release();
     const { target, read, index: at, firstPosition, count } = request.head;
     await waitForIndex(deps, { read, at }, context);
+    if (count >= LARGE_ANSWER_ITEMS) await turns.next();
     const namespace = deps.namespace();
     const index = at ?? namespace.appliedIndex;
     return locatedOf(deps, index, namespace.locate(target, { firstPosition, count }, index));
