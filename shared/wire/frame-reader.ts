@@ -8,6 +8,11 @@ import type { EncodedHead } from "./head-limits.ts";
 
 /** Buffer for the small frames of one read. Larger heads and bodies have their own buffers. */
 const STAGING_BYTES = 64 * 1024;
+/**
+ * The buffer of a connection that sends little: a master has thousands of them. The first read that
+ * fills it makes it larger.
+ */
+const STAGING_BYTES_MIN = 4096;
 /** Reserved for the one read that may arrive after the link was paused. */
 const STAGING_SPARE_BYTES = 4096;
 /** Bodies of up to this length are copied to the heap. Larger bodies are read into a slab. */
@@ -72,11 +77,13 @@ interface ReadTarget {
  */
 export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   readonly #options: FrameReaderOptions;
-  readonly #staging = new Uint8Array(STAGING_BYTES + STAGING_SPARE_BYTES);
-  readonly #stagingView = new DataView(this.#staging.buffer);
+  #staging = new Uint8Array(STAGING_BYTES_MIN + STAGING_SPARE_BYTES);
+  #stagingView = new DataView(this.#staging.buffer);
   /** The bytes in `#staging` that are not decoded yet are between `#start` and `#end`. */
   #start = 0;
   #end = 0;
+  /** Whether a read has filled `#staging`: more bytes are waiting, or a frame needs more room. */
+  #isFilled = false;
   #target: ReadTarget | null = null;
   /**
    * Offset in `#staging` of the array that `buffer` returned last. Null if it was part of
@@ -114,9 +121,21 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
       this.#start = 0;
       this.#end = 0;
     }
+    if (this.#isFilled) this.#enlargeStaging();
     this.#readOffset = this.#end;
-    // The spare bytes leave room for one read: `#parse` leaves at most STAGING_BYTES undecoded.
-    return this.#staging.subarray(this.#end, this.isWaitingForSlab ? undefined : STAGING_BYTES);
+    // The spare bytes leave room for one read after the link was paused: the bytes before them are
+    // all that `#parse` leaves undecoded.
+    const spareAt = this.#staging.length - STAGING_SPARE_BYTES;
+    return this.#staging.subarray(this.#end, this.isWaitingForSlab ? undefined : spareAt);
+  }
+
+  #enlargeStaging(): void {
+    this.#isFilled = false;
+    if (this.#staging.length > STAGING_BYTES) return;
+    const old = this.#staging;
+    this.#staging = new Uint8Array(STAGING_BYTES + STAGING_SPARE_BYTES);
+    this.#stagingView = new DataView(this.#staging.buffer);
+    this.#staging.set(old.subarray(0, this.#end));
   }
 
   onBytes(count: number): void {
@@ -136,6 +155,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     // `#parse` may have moved the staged bytes since `buffer` was called, when a slab was granted.
     if (offset !== this.#end) this.#staging.copyWithin(this.#end, offset, offset + count);
     this.#end += count;
+    if (this.#end >= this.#staging.length - STAGING_SPARE_BYTES) this.#isFilled = true;
   }
 
   /** Stops reading, and releases the slab of an incomplete frame. */

@@ -107,6 +107,17 @@ describe("FrameReader", () => {
     });
   }
 
+  it("holds a small buffer until a read fills it, because most connections send little", () => {
+    const harness = new ReaderHarness();
+    const roomBytes = (): number => harness.reader.buffer().length;
+    for (let count = 0; count < 1000; count += 1) harness.read(message(1, 100, 100), 4000);
+    assert.equal(roomBytes(), 4096);
+    let rest = message(3, 6000, 0);
+    while (rest.length > 0) rest = harness.read(rest, 2 ** 20);
+    assert.equal(roomBytes(), 64 * 1024);
+    assert.equal(harness.frames.length, 1001);
+  });
+
   it("moves bytes that were read into the staging buffer after its slab was granted", () => {
     const harness = new ReaderHarness(16 * 1024);
     const held = harness.slabs.tryAcquire(16 * 1024);
