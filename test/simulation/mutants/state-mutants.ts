@@ -213,6 +213,32 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/fleet/repair-work.test.ts"),
   },
   {
+    name: "reasons-at-every-level",
+    bug: "An outcome is stored as a reason while a member of version 0.1.0 stores its words",
+    breaks: "docs/decisions/0016: equal hashes below feature level 8",
+    edits: [
+      {
+        file: "master/namespace/transaction.ts",
+        find: "  const isFrozen = change.featureLevel < FEATURE_LEVEL_REASONS;\n",
+        replace: "  const isFrozen = change.featureLevel < FEATURE_LEVEL_REASONS - 7;\n",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/refused-outcomes.test.ts"),
+  },
+  {
+    name: "details-in-other-form",
+    bug: "The details of a row with words have another form than those of version 0.1.0",
+    breaks: "docs/decisions/0016: equal hashes below feature level 8",
+    edits: [
+      {
+        file: "master/namespace/refusal-words-0.1.ts",
+        find: 'name === "path" ?',
+        replace: 'name === "" ?',
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/refused-outcomes.test.ts"),
+  },
+  {
     name: "purge-ignores-intent",
     bug: "A purge deletes a copy that was stored again after the purge was decided",
     breaks: "ARCHITECTURE.md, Deletion",
