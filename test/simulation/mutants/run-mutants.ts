@@ -2,6 +2,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "../../support/repository.ts";
+import { CALL_MUTANTS } from "./call-mutants.ts";
 import { DRIVER_MUTANTS } from "./driver-mutants.ts";
 import { applyEdit, type Check, type Edit, type Mutant } from "./mutant.ts";
 import { RAFT_MUTANTS } from "./raft-mutants.ts";
@@ -13,7 +14,12 @@ const SOURCES = ["master", "chunkserver", "shared", "client", "test"];
 const SETTINGS = ["package.json", "tsconfig.json"];
 
 /** All planted bugs. */
-export const MUTANTS: readonly Mutant[] = [...RAFT_MUTANTS, ...DRIVER_MUTANTS, ...STATE_MUTANTS];
+export const MUTANTS: readonly Mutant[] = [
+  ...RAFT_MUTANTS,
+  ...DRIVER_MUTANTS,
+  ...STATE_MUTANTS,
+  ...CALL_MUTANTS,
+];
 
 /** Result of the check of one mutant. */
 export interface MutantResult {

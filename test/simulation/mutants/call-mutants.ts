@@ -1,0 +1,57 @@
+import { inTest, type Mutant } from "./mutant.ts";
+
+/** Bugs of calls and of the answers to chunkservers (`shared/wire`, `master/api`). */
+export const CALL_MUTANTS: readonly Mutant[] = [
+  {
+    name: "verdict-forgets-references",
+    bug: "A chunkserver may delete its unrecorded copy of a chunk that lacks copies",
+    breaks: "docs/decisions/0002: a needed copy is adopted",
+    edits: [
+      {
+        file: "master/api/fleet-handlers.ts",
+        find: '  if (deps.repair.adoptCopy(namespace, serverId, copy.chunkId)) return "undecided";\n',
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/api/confirm-chunks.test.ts"),
+  },
+  {
+    name: "lost-report-without-intent",
+    bug: "The report of a lost copy removes a copy that was sealed later",
+    breaks: "a lost copy is ordered by its intent",
+    edits: [
+      {
+        file: "master/namespace/chunks.ts",
+        find: "replica.serverId === serverId && replica.intentIndex <= intentIndex;",
+        replace: "replica.serverId === serverId && intentIndex >= 0;",
+      },
+    ],
+    caughtBy: inTest("test/master/api/confirm-chunks.test.ts"),
+  },
+  {
+    name: "wait-outlives-its-call",
+    bug: "A wait for an index continues after its caller went away",
+    breaks: "docs/operations.md: a wait ends with its call",
+    edits: [
+      {
+        file: "master/driver/applied-waiters.ts",
+        find: "if (waiter.caller?.isAborted === true) waiter.reject(abandoned(event));\n    else if (waiter",
+        replace: "if (waiter",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/driver.test.ts"),
+  },
+  {
+    name: "role-not-checked",
+    bug: "A method accepts callers of every role",
+    breaks: "docs/wire-protocol.md: WRONG_ROLE",
+    edits: [
+      {
+        file: "shared/wire/server-connection.ts",
+        find: "if (callers.includes(role)) return;",
+        replace: "if (callers.length > 0) return;",
+      },
+    ],
+    caughtBy: inTest("test/shared/wire/calls.test.ts"),
+  },
+];
