@@ -12,6 +12,7 @@ import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import { type BlockReader, ExtentReader } from "./chunk-reader.ts";
 import type { Extent } from "./chunk-record.ts";
 import type { ChunkTotals } from "./chunk-totals.ts";
+import { confirmAgain } from "./confirm-again.ts";
 import { type DiskIdentity, writeIdentity } from "./identity.ts";
 import { SCRUB_KEY } from "./index-keys.ts";
 import type { LostReplica } from "./lost-replica.ts";
@@ -187,6 +188,11 @@ export class ChunkStore implements AsyncDisposable {
   /** Deletes a replica if its intent allows that: see `purgeReplica`. */
   purge(chunkId: ChunkId, purgeIndex: LogIndex): Promise<"deleted" | "kept" | "absent"> {
     return purgeReplica(this.#deps, chunkId, purgeIndex);
+  }
+
+  /** Makes confirmed chunks due again after a restore of the masters: see `confirmAgain`. */
+  confirmAgain(chunkKey: Uint8Array, limit: number): Promise<number> {
+    return confirmAgain(this.#deps, { chunkKey, limit });
   }
 
   /** Returns up to `limit` chunks whose intent has expired and that are not confirmed. */

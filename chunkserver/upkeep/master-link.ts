@@ -79,13 +79,16 @@ export class MasterLink {
   }
 
   /**
-   * Asks the leader about the sealed chunks that are not confirmed and whose intent has expired.
-   * Keeps or deletes each chunk as the leader decides. Resolves with the number of these chunks.
+   * Asks the leader about the sealed chunks that are not confirmed and whose intent has expired, and
+   * after a restore of the masters about all chunks. Keeps or deletes each chunk as the leader decides.
+   * Resolves with the number of chunks of this step; 0 if nothing is left to do.
    */
   async confirm(signal: AbortSignal): Promise<number> {
     const { store } = this.#options;
+    if (this.#registeredWith === null || this.#chunkKey === null) return 0;
+    const againCount = await store.confirmAgain(this.#chunkKey, CONFIRM_MAX);
     const chunks = store.unconfirmed(CONFIRM_MAX);
-    if (chunks.length === 0 || this.#registeredWith === null) return 0;
+    if (chunks.length === 0) return againCount;
     const request = { serverId: store.serverId, chunks: [...chunks] };
     const { verdicts } = await this.#call(confirmChunks, request, signal);
     if (verdicts.length !== chunks.length) {

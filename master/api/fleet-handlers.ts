@@ -4,6 +4,7 @@ import * as api from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
 import { FEATURE_LEVEL_LOST_INTENT, FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
+import { isRestoredBetween } from "../namespace/restored-state.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
 import {
   beginTerm,
@@ -171,10 +172,14 @@ function* batchesOf<Item>(items: readonly Item[]): Generator<readonly Item[], vo
 type ConfirmVerdict = "known" | "unknown" | "undecided";
 
 /**
- * Returns whether the namespace records the copy (`known`), will never need it (`unknown`), or may
- * still record it (`undecided`). `unknown` requires an intent below the intent floor: no commit under
- * such an intent can succeed (docs/decisions/0002). A copy of a chunk that files refer to is deleted
- * only if enough recorded copies are on live servers; otherwise it is adopted.
+ * Returns whether the server keeps the copy (`known`), deletes it (`unknown`), or asks again later
+ * (`undecided`). `unknown` requires an intent below the intent floor: no commit under such an intent
+ * can succeed (docs/decisions/0002). A copy of a chunk that files refer to is deleted only if enough
+ * recorded copies are on live servers; otherwise it is adopted.
+ *
+ * No copy from before a restore is deleted (docs/decisions/0010). If files refer to its chunk, a
+ * recorded copy may have been lost after the backup, so the server asks again. If none does, a newer
+ * backup may.
  */
 function confirmVerdictOf(
   deps: MasterDeps,
@@ -188,5 +193,7 @@ function confirmVerdictOf(
   const replicas = namespace.chunk(copy.chunkId)?.replicas ?? [];
   if (replicas.some((replica) => replica.serverId === serverId)) return "known";
   if (copy.intentIndex >= namespace.intentFloor()) return "undecided";
-  return deps.repair.adoptCopy(namespace, serverId, copy.chunkId) ? "undecided" : "unknown";
+  if (deps.repair.adoptCopy(namespace, serverId, copy.chunkId)) return "undecided";
+  if (!isRestoredBetween(copy.intentIndex, namespace.appliedIndex)) return "unknown";
+  return namespace.chunk(copy.chunkId) === undefined ? "known" : "undecided";
 }

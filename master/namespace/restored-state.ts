@@ -100,5 +100,10 @@ export class RestoredState {
   }
 }
 
+/** Returns whether the cluster was restored from a backup between the two indexes. */
+export function isRestoredBetween(earlier: LogIndex, later: LogIndex): boolean {
+  return Math.floor(earlier / INDEXES_PER_EPOCH) < Math.floor(later / INDEXES_PER_EPOCH);
+}
+
 const inNextEpoch = (position: number, length: number): number =>
   (Math.floor(position / length) + 1) * length + (position % length);

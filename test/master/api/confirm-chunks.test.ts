@@ -1,14 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { registerFleetHandlers } from "../../../master/api/fleet-handlers.ts";
-import { Registry } from "../../../master/fleet/registry.ts";
-import { Repair } from "../../../master/fleet/repair.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
-import { quietLog } from "../../../shared/platform/quiet.ts";
-import { confirmChunks } from "../../../shared/protocol/fleet-api.ts";
-import type { CallHandler, Handlers } from "../../../shared/wire/rpc.ts";
-import { SeededRandom } from "../../support/seeded-random.ts";
-import { VirtualClock } from "../../support/virtual-clock.ts";
 import {
   at,
   chunkId,
@@ -18,8 +10,8 @@ import {
   serverId,
   TestStateMachine,
 } from "../namespace/harness.ts";
+import { TestLeader } from "./leader-fixture.ts";
 
-const SPACE = { totalBytes: 1e12, availableBytes: 1e12, usedBytes: 0 };
 const SERVERS = ["s1", "s2", "s3", "s4"];
 
 /** A leader with live servers whose state records copies of chunk "a" on `holders`. */
@@ -31,43 +23,10 @@ async function leaderWithChunk(holders: readonly string[] = ["s1", "s2"]) {
     ...{ kind: "put", target: at("/f"), content: chunksContent(chunk), replace: false },
     ...OWNER,
   });
-  const times = { suspectMs: 1, deadMs: 2, repairDelayMs: 3, repairDelayStoppedMs: 4 };
-  const clock = new VirtualClock();
-  const registry = new Registry({ clock, random: new SeededRandom(1), times });
-  const limits = {
-    ...{ copiesPerTarget: 4, copiesTotal: 64, orderTimeoutMs: 60_000 },
-    ...{ massLossShare: 0.5, racksMin: 1 },
-  };
-  const repair = new Repair({ registry, clock, log: quietLog, limits });
-  const status = () => ({ role: "leader", isReady: true, term: 1 });
-  const confirmRead = async () => machine.index;
-  const handlers = new Map<string, CallHandler<unknown, unknown>>();
-  const consensus = { status, confirmRead };
-  const deps = { consensus, fleet: registry, repair, namespace: () => machine.namespace };
-  registerFleetHandlers(
-    {
-      onCall: (method: { readonly name: string }, handler: never) =>
-        handlers.set(method.name, handler),
-    } as unknown as Handlers,
-    deps as never,
-  );
-  const join = (): void => {
-    for (const name of SERVERS) {
-      const location = { serverId: serverId(name), address: `${name}:1`, host: name, rack: "r" };
-      registry.recordRegistration(location, SPACE);
-    }
-  };
-  /** Asks, as server `name`, about its copy of a chunk. */
-  const ask = async (name: string, chunkName = "a"): Promise<string> => {
-    const chunks = [{ chunkId: chunkId(chunkName), intentIndex }];
-    const request = { release: () => {}, head: { serverId: serverId(name), chunks } };
-    const handler = handlers.get(confirmChunks.name) as CallHandler<unknown, unknown>;
-    const answer = await handler(request as never, { remainingMs: () => 1_000 } as never);
-    join();
-    return (answer as { verdicts: string[] }).verdicts[0] ?? "";
-  };
-  await ask("s1"); // Begins the term.
-  return { machine, repair, intentIndex, ask };
+  const leader = await TestLeader.start(machine, SERVERS);
+  const ask = (server: string, name = "a"): Promise<string> =>
+    leader.ask(server, { name, intentIndex });
+  return { machine, repair: leader.repair, intentIndex, ask };
 }
 
 describe("fleet.confirm-chunks", () => {

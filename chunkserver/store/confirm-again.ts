@@ -1,0 +1,41 @@
+import { concatBytes, equalBytes, toHex } from "../../shared/base/bytes.ts";
+import { type ChunkId, DIGEST_BYTES } from "../../shared/base/ids.ts";
+import { chunkIdBytes } from "../../shared/protocol/intent.ts";
+import { CONFIRMED_KEY } from "./index-keys.ts";
+import type { StoreDeps } from "./store-deps.ts";
+
+/*
+ * The row CONFIRMED_KEY has the hash of the chunk key of the masters that the confirmations of this
+ * server belong to. While the chunks are marked, the id of the last marked chunk follows.
+ */
+
+/**
+ * Makes up to `limit` confirmed chunks due for confirmation if the masters have another chunk key than
+ * those that confirmed them. The chunk key changes with a restore from a backup: the restored masters
+ * do not know the copies that were confirmed after the backup (docs/decisions/0010). Continues after a
+ * restart where it ended.
+ *
+ * @returns the number of chunks that were read. 0: all chunks are done
+ */
+export async function confirmAgain(
+  deps: StoreDeps,
+  { chunkKey, limit }: { readonly chunkKey: Uint8Array; readonly limit: number },
+): Promise<number> {
+  const keyHash = deps.hasher.hash(chunkKey);
+  const row = deps.index.get(CONFIRMED_KEY);
+  const isBegun = row !== null && equalBytes(row.subarray(0, DIGEST_BYTES), keyHash);
+  if (isBegun && row.length === DIGEST_BYTES) return 0;
+  const after = isBegun ? (toHex(row.subarray(DIGEST_BYTES)) as ChunkId) : null;
+  const chunkIds = deps.index.recordsAfter(after, limit).map(({ chunkId }) => chunkId);
+  const dueMs = Math.max(1, Math.floor(deps.clock.wallMs()));
+  await deps.index.change((operation) => {
+    for (const chunkId of chunkIds) {
+      const record = operation.record(chunkId);
+      if (record?.confirmDueMs === 0) operation.put(chunkId, { ...record, confirmDueMs: dueMs });
+    }
+    const last = chunkIds.length < limit ? undefined : chunkIds.at(-1);
+    const position = last === undefined ? [] : [chunkIdBytes(last)];
+    operation.set(CONFIRMED_KEY, concatBytes([keyHash, ...position]));
+  });
+  return chunkIds.length;
+}

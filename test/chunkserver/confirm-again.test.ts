@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { MasterLink, type MasterLinkDeps } from "../../chunkserver/upkeep/master-link.ts";
+import { OrderResults } from "../../chunkserver/upkeep/order-results.ts";
+import type { Orders } from "../../chunkserver/upkeep/orders.ts";
+import type { ChunkId } from "../../shared/base/ids.ts";
+import { MemoryStores } from "../../shared/platform/memory-store.ts";
+import * as fleet from "../../shared/protocol/fleet-api.ts";
+import { MemoryDisk } from "../support/memory-disk.ts";
+import { CLUSTER_A } from "../support/wire-fixture.ts";
+import { makeChunk } from "./support/chunks.ts";
+import { CHUNK_KEY } from "./support/fake-master.ts";
+import { openTestStore, putChunk } from "./support/store-fixture.ts";
+
+const { signal } = new AbortController();
+const NO_ORDERS = { accept: () => {} } as unknown as Orders;
+const RESTORED_KEY = new Uint8Array(32).fill(9);
+
+type Store = Awaited<ReturnType<typeof openTestStore>>;
+
+/** A leader that confirms every chunk. */
+class Leader {
+  chunkKey = CHUNK_KEY;
+  readonly asked: ChunkId[] = [];
+
+  /** Returns the link of a started server that has registered. */
+  async linkOf(store: Store): Promise<MasterLink> {
+    const call = async (method: { readonly name: string }, request: unknown) => ({
+      release: () => {},
+      head: this.#answer(method.name, request),
+    });
+    const channel = { call, leaderAddress: "m1:1" } as unknown as MasterLinkDeps["channel"];
+    const location = { serverId: store.serverId, address: "c1:1", host: "c1", rack: "r" };
+    const options = { store, channel, location, results: new OrderResults() };
+    const link = new MasterLink({ ...options, activeWrites: () => 0 });
+    await link.heartbeat(NO_ORDERS, signal);
+    return link;
+  }
+
+  #answer(name: string, request: unknown): unknown {
+    if (name === fleet.register.name) {
+      return { clusterId: CLUSTER_A, chunkKey: this.chunkKey, heartbeatIntervalMs: 20 };
+    }
+    if (name === fleet.heartbeat.name) return { orders: [] };
+    const { chunks } = request as ReturnType<(typeof fleet.confirmChunks)["parseRequest"]>;
+    this.asked.push(...chunks.map(({ chunkId }) => chunkId));
+    return { verdicts: chunks.map(() => "known") };
+  }
+}
+
+async function confirmAll(link: MasterLink): Promise<void> {
+  while ((await link.confirm(signal)) > 0);
+}
+
+describe("a chunkserver after a restore of the masters", () => {
+  it("asks about every chunk again, once, although earlier masters have confirmed it", async () => {
+    const [disk, stores] = [new MemoryDisk(), new MemoryStores()];
+    const leader = new Leader();
+    const store = await openTestStore({ disk: disk.mount(), stores });
+    const chunks = [1, 2, 3].map((seed) => makeChunk(5000, seed));
+    for (const chunk of chunks) await putChunk(store, chunk, { lifetimeMs: 0 });
+    const all = chunks.map(({ chunkId }) => chunkId).sort();
+    await confirmAll(await leader.linkOf(store));
+    assert.deepEqual(leader.asked.splice(0).sort(), all);
+    await confirmAll(await leader.linkOf(store));
+    assert.deepEqual(leader.asked, [], "a registration with the same masters asks nothing");
+    leader.chunkKey = RESTORED_KEY;
+    await confirmAll(await leader.linkOf(store));
+    assert.deepEqual(leader.asked.splice(0).sort(), all);
+    await store[Symbol.asyncDispose]();
+    const again = await openTestStore({ disk: disk.mount(), stores });
+    await confirmAll(await leader.linkOf(again));
+    assert.deepEqual(leader.asked, []);
+  });
+
+  it("continues after a restart with the chunks that are not marked yet", async () => {
+    const [disk, stores] = [new MemoryDisk(), new MemoryStores()];
+    const leader = new Leader();
+    const store = await openTestStore({ disk: disk.mount(), stores });
+    for (const seed of [1, 2, 3]) await putChunk(store, makeChunk(5000, seed), { lifetimeMs: 0 });
+    await confirmAll(await leader.linkOf(store));
+    leader.asked.length = 0;
+    assert.equal(await store.confirmAgain(RESTORED_KEY, 2), 2);
+    await store[Symbol.asyncDispose]();
+    const again = await openTestStore({ disk: disk.mount(), stores });
+    assert.equal(again.unconfirmed(10).length, 2);
+    assert.equal(await again.confirmAgain(RESTORED_KEY, 2), 1);
+    assert.equal(again.unconfirmed(10).length, 3);
+    assert.equal(await again.confirmAgain(RESTORED_KEY, 2), 0);
+  });
+});

@@ -1,0 +1,61 @@
+import { registerFleetHandlers } from "../../../master/api/fleet-handlers.ts";
+import { Registry } from "../../../master/fleet/registry.ts";
+import { Repair } from "../../../master/fleet/repair.ts";
+import type { LogIndex } from "../../../shared/base/ids.ts";
+import { quietLog } from "../../../shared/platform/quiet.ts";
+import { confirmChunks } from "../../../shared/protocol/fleet-api.ts";
+import type { CallHandler, Handlers } from "../../../shared/wire/rpc.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+import { chunkId, serverId, type TestStateMachine } from "../namespace/harness.ts";
+
+const SPACE = { totalBytes: 1e12, availableBytes: 1e12, usedBytes: 0 };
+
+/** A leader over the state of `machine`, with the chunkservers that have registered. */
+export class TestLeader {
+  readonly repair: Repair;
+  readonly #registry: Registry;
+  readonly #handlers = new Map<string, CallHandler<unknown, unknown>>();
+
+  private constructor(machine: TestStateMachine) {
+    const times = { suspectMs: 1, deadMs: 2, repairDelayMs: 3, repairDelayStoppedMs: 4 };
+    const clock = new VirtualClock();
+    const registry = new Registry({ clock, random: new SeededRandom(1), times });
+    this.#registry = registry;
+    const limits = {
+      ...{ copiesPerTarget: 4, copiesTotal: 64, orderTimeoutMs: 60_000 },
+      ...{ massLossShare: 0.5, racksMin: 1 },
+    };
+    this.repair = new Repair({ registry, clock, log: quietLog, limits });
+    const status = () => ({ role: "leader", isReady: true, term: 1 });
+    const consensus = { status, confirmRead: async () => machine.index };
+    const namespace = () => machine.namespace;
+    const deps = { consensus, fleet: registry, repair: this.repair, namespace };
+    const onCall = (method: { readonly name: string }, handler: never) =>
+      this.#handlers.set(method.name, handler);
+    registerFleetHandlers({ onCall } as unknown as Handlers, deps as never);
+  }
+
+  /** Returns a leader with which the servers `names` have registered. */
+  static async start(machine: TestStateMachine, names: readonly string[]): Promise<TestLeader> {
+    const leader = new TestLeader(machine);
+    await leader.ask("s1", { name: "a", intentIndex: machine.index }); // Begins the term.
+    for (const name of names) {
+      const location = { serverId: serverId(name), address: `${name}:1`, host: name, rack: "r" };
+      leader.#registry.recordRegistration(location, SPACE);
+    }
+    return leader;
+  }
+
+  /** Asks, as server `server`, about its copy of a chunk. */
+  async ask(
+    server: string,
+    copy: { readonly name: string; readonly intentIndex: LogIndex },
+  ): Promise<string> {
+    const chunks = [{ chunkId: chunkId(copy.name), intentIndex: copy.intentIndex }];
+    const request = { release: () => {}, head: { serverId: serverId(server), chunks } };
+    const handler = this.#handlers.get(confirmChunks.name) as CallHandler<unknown, unknown>;
+    const answer = await handler(request as never, { remainingMs: () => 1_000 } as never);
+    return (answer as { verdicts: string[] }).verdicts[0] ?? "";
+  }
+}
