@@ -20,6 +20,7 @@ import type { ClientDeps } from "./client-deps.ts";
 import { Deadline } from "./deadline.ts";
 import type { FileSystem } from "./file-system.ts";
 import { ClusterMasters, type Masters } from "./masters/membership.ts";
+import { removeServer } from "./masters/remove-server.ts";
 import { type AsOfState, indexAsOf, stateAsOf } from "./names/as-of.ts";
 import { backup } from "./names/backup.ts";
 import { transactChecked } from "./names/checked-paths.ts";
@@ -46,6 +47,7 @@ import type {
   PutSource,
   ReadFileOptions,
   ReadOptions,
+  RemoveServerOptions,
   RenameOptions,
   RestoreOptions,
   VerifyOptions,
@@ -302,6 +304,10 @@ export class ClusterFileSystem implements FileSystem {
       firstIndex ??= index;
       if (versions === 0 || oldestIndex >= firstIndex) return { oldestIndex };
     }
+  }
+
+  removeServer(serverId: string, options: RemoveServerOptions = {}): Promise<void> {
+    return removeServer(this.#deps, serverId, options);
   }
 
   setHistoryRetention(retentionMs: number, options: CallOptions = {}): Promise<void> {

@@ -21,6 +21,7 @@ import type {
   PutSource,
   ReadFileOptions,
   ReadOptions,
+  RemoveServerOptions,
   RenameOptions,
   RestoreOptions,
   VerifyOptions,
@@ -223,6 +224,16 @@ export interface FileSystem extends AsyncDisposable {
    * Resolves with the oldest index that can be read. Chunkservers delete the chunks afterwards.
    */
   trimHistory(options?: CallOptions): Promise<{ readonly oldestIndex: number }>;
+  /**
+   * Removes a chunkserver from the cluster for ever, for instance after its disk was replaced. Its id
+   * cannot register again. Removing a removed server is not an error.
+   *
+   * @param serverId 32 hex digits, as in `status`
+   * @throws {AshlarError} NOT_FOUND; PRECONDITION_FAILED for a live server, and if its chunks lack
+   *   copies on other live servers (`details.missingCount`); VERSION_MISMATCH until the cluster has
+   *   feature level 10
+   */
+  removeServer(serverId: string, options?: RemoveServerOptions): Promise<void>;
   /**
    * Changes the time for which the history is kept, in milliseconds, at most 366 days. A shorter one
    * makes older states unreadable soon; a longer one brings none back.

@@ -70,6 +70,7 @@ export type {
   ReadFileOptions,
   ReadModeName,
   ReadOptions,
+  RemoveServerOptions,
   RenameOptions,
   RestoreOptions,
   RetryEvent,

@@ -54,6 +54,14 @@ export interface ReadOptions extends CallOptions {
   readonly at?: AsOf;
 }
 
+/** Options of `FileSystem.removeServer`. */
+export interface RemoveServerOptions extends CallOptions {
+  /**
+   * Removes a live server too, and accepts chunks that have only one copy elsewhere. Default: false.
+   */
+  readonly force?: boolean;
+}
+
 /** Options of `FileSystem.restore`. */
 export interface RestoreOptions extends CallOptions {
   /** The state to restore from. */

@@ -28,6 +28,10 @@ export interface FleetView {
   /** Interval of heartbeats. A server is suspected only after several missing heartbeats. */
   readonly heartbeatIntervalMs: number;
   liveness(serverId: ServerId): Liveness;
+  /** Returns whether the copies on the server count as live. */
+  isAvailable(serverId: ServerId): boolean;
+  /** Forgets a server that was removed from the cluster. */
+  remove(serverId: ServerId): void;
   /**
    * Returns the milliseconds since the last message of the server to this leader; null if there was
    * none in this term.

@@ -35,6 +35,27 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/df.ts"),
   },
   {
+    name: "server remove",
+    summary: "remove a chunkserver that is gone for ever",
+    arguments: "<server>",
+    argumentKinds: ["text"],
+    options: [
+      {
+        flags: "-f, --force",
+        description: "also a live one, and if chunks have only one copy elsewhere",
+      },
+      { flags: "-y, --yes", description: "do not ask" },
+    ],
+    examples: [
+      [
+        "ashlar server remove 4f1c09ab",
+        "the beginning of its id or its address, as ashlar status shows them",
+      ],
+    ],
+    onClosedOutput: "continue",
+    load: () => import("./commands/server-remove.ts"),
+  },
+  {
     name: "backup",
     summary: "save the state of the masters to a file while they serve",
     arguments: "<file>",

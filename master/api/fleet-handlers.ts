@@ -13,6 +13,7 @@ import {
   requireFacts,
   requireLeader,
 } from "./leader-context.ts";
+import { removeServer } from "./remove-server.ts";
 import { trimHistory } from "./trim-history.ts";
 
 /**
@@ -45,6 +46,13 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
     requireLeader(deps.consensus);
     return trimHistory(deps, context);
   });
+  handlers.onCall(api.removeServer, async (request, context) => {
+    request.release();
+    requireLeader(deps.consensus);
+    await deps.consensus.confirmRead(context.remainingMs(), context);
+    beginTerm(deps);
+    return await removeServer(deps, request.head);
+  });
   handlers.onCall(api.memberStatus, async (request) => {
     request.release();
     const status = deps.consensus.status();
@@ -75,6 +83,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
         `Cannot register chunkserver ${server.serverId}: expected cluster ${facts.clusterId}: current value is ${clusterId}`,
       );
     }
+    if (deps.namespace().isServerRemoved(server.serverId)) throw serverRemoved(server);
     await recordServer(deps, server);
     beginTerm(deps);
     fleet.recordRegistration(server, space);
@@ -110,6 +119,16 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     fleet.recordGoodbye(request.head.serverId);
     return {};
   });
+}
+
+function serverRemoved({ serverId }: ServerLocation): AshlarError {
+  return new AshlarError(
+    "WRONG_IDENTITY",
+    `Cannot register chunkserver ${serverId}: it was removed from the cluster`,
+    {
+      hint: "To use the machine again, give the chunkserver an empty data directory: it becomes a new server",
+    },
+  );
 }
 
 /** Proposes an entry for the server if it is new or its location has changed. */

@@ -10,11 +10,12 @@ import type { ClusterClock } from "./cluster-clock.ts";
 import type { FeatureUpgrade } from "./feature-upgrade.ts";
 import { IntentFloor } from "./intent-floor.ts";
 import type { Registry } from "./registry.ts";
+import { RemovedServers, type RemovedServersState } from "./removed-servers.ts";
 import type { Repair } from "./repair.ts";
 import type { SessionMonitor } from "./session-monitor.ts";
 
 /** The part of the replicated state that the services read. */
-export interface ServicesState extends RepairState {
+export interface ServicesState extends RepairState, RemovedServersState {
   clusterFacts(): ClusterFacts | undefined;
   servers(): readonly ServerLocation[];
   sessions(page: {
@@ -68,6 +69,7 @@ const RECLAIM_ENTRIES_PER_STEP = 20;
  */
 export class LeaderServices implements AsyncDisposable {
   readonly #options: LeaderServicesOptions;
+  readonly #removedServers: RemovedServers;
   readonly #stop = new AbortController();
   #floor: IntentFloor | null = null;
   /** The term for which the services were last prepared. They are prepared once in each term. */
@@ -81,6 +83,7 @@ export class LeaderServices implements AsyncDisposable {
 
   constructor(options: LeaderServicesOptions) {
     this.#options = options;
+    this.#removedServers = new RemovedServers(options);
   }
 
   /** Starts the steps. */
@@ -163,6 +166,7 @@ export class LeaderServices implements AsyncDisposable {
     if (floor !== null && floor > state().intentFloor()) {
       await propose({ kind: "raise-intent-floor", floor });
     }
+    await this.#removedServers.step();
     await this.#expireSessions(monotonicMs);
     const versionsMax = this.#options.historyVersionsMax;
     for (let entry = 0; entry < RECLAIM_ENTRIES_PER_STEP; entry += 1) {

@@ -87,7 +87,11 @@ export class Registry implements FleetView {
     this.#term = term;
     this.#observedFromMs = this.#listeningMs();
     this.#termStartedMs = this.#observedFromMs;
-    for (const location of known()) this.#serverOf(location);
+    const recorded = known();
+    const ids = new Set(recorded.map(({ serverId }) => serverId));
+    // Another leader may have removed servers.
+    for (const serverId of this.#servers.keys()) if (!ids.has(serverId)) this.remove(serverId);
+    for (const location of recorded) this.#serverOf(location);
   }
 
   settling(): Settling | null {
@@ -181,7 +185,6 @@ export class Registry implements FleetView {
     return this.#listeningMs() - aliveMs < RECENTLY_MS;
   }
 
-  /** Forgets a server that was removed from the cluster. */
   remove(serverId: ServerId): void {
     this.#placement.suspend(serverId);
     this.#servers.delete(serverId);

@@ -6,13 +6,13 @@ import {
   putStorageClass,
   raiseFeatureLevel,
   raiseIntentFloor,
-  registerServer,
   setHistoryRetention,
 } from "./cluster.ts";
 import type { Command, Outcome } from "./command.ts";
 import { recordTime, stepClock } from "./history-floor.ts";
 import { reclaim } from "./reclaim.ts";
 import { Refusal, refusal } from "./refusal.ts";
+import { registerServer, removeServer } from "./servers.ts";
 import { applyOnce, closeSession, expireSessions, keepSession, openSession } from "./sessions.ts";
 import { refusedOutcome, transact } from "./transaction.ts";
 
@@ -87,6 +87,9 @@ function applySessionless(change: Change, command: SessionlessCommand): void {
       break;
     case "register-server":
       registerServer(change, command);
+      break;
+    case "remove-server":
+      removeServer(change, command);
       break;
     case "add-replicas":
       change.limitCost();

@@ -164,7 +164,8 @@ function cancelPurge(
   deletePurge(change, copy.serverId, copy.id);
 }
 
-function deletePurge(change: Change, serverId: ServerId, id: ChunkId): void {
+/** Deletes the pending purge of a copy. */
+export function deletePurge(change: Change, serverId: ServerId, id: ChunkId): void {
   change.deleteUnversioned(PURGES, purgeKey(serverId, id));
   change.updateTotals({ purgesPending: change.totals.purgesPending - 1 });
 }

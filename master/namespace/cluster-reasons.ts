@@ -37,6 +37,11 @@ export const CLUSTER_REASONS = {
     ({ max }: { readonly max: number }) =>
       `Cannot step the clock: expected at most ${max} steps within the retention of the history`,
   ),
+  "server-removed": reason(
+    "WRONG_IDENTITY",
+    ({ serverId, index }: { readonly serverId: string; readonly index: number }) =>
+      `Cannot register chunkserver ${serverId}: expected a server that was not removed: it was removed at index ${index}`,
+  ),
   "intent-floor": reason(
     "INVALID_ARGUMENT",
     ({ floor, index }: { readonly floor: number; readonly index: number }) =>

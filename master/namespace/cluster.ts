@@ -9,16 +9,15 @@ import type {
   ClusterFacts,
   RaiseFeatureLevel,
   RaiseIntentFloor,
-  RegisterServer,
   SetHistoryRetention,
 } from "./command.ts";
 import { putEmptyDirectory } from "./directories.ts";
 import { checkFeatureLevel } from "./feature-levels.ts";
-import { META_KEY, serverKey, storageClassKey } from "./keys.ts";
+import { META_KEY, storageClassKey } from "./keys.ts";
 import type { DirectoryInode } from "./records.ts";
 import { refusal } from "./refusal.ts";
 import { ROOT_INODE } from "./state.ts";
-import { CLUSTER_FACTS, FEATURE_LEVEL, SERVERS, STORAGE_CLASSES } from "./tables.ts";
+import { CLUSTER_FACTS, FEATURE_LEVEL, STORAGE_CLASSES } from "./tables.ts";
 
 const CHUNK_KEY_BYTES = 32;
 const ROOT_MODE = 0o755;
@@ -100,12 +99,6 @@ export function setHistoryRetention(change: Change, command: SetHistoryRetention
   }
   const facts: ClusterFacts = { ...clusterFacts, historyRetentionMs };
   change.putUnversioned(CLUSTER_FACTS, META_KEY.clusterFacts, facts);
-}
-
-/** Records or replaces the address, host and rack of a chunkserver. */
-export function registerServer(change: Change, { server }: RegisterServer): void {
-  const { serverId, address, host, rack } = server;
-  change.putUnversioned(SERVERS, serverKey(serverId), { serverId, address, host, rack });
 }
 
 /** Raises the intent floor. A lower floor changes nothing. @throws {Refusal} INVALID_ARGUMENT */

@@ -35,6 +35,7 @@ export type Command =
   | SetHistoryRetention
   | StepClock
   | RegisterServer
+  | RemoveServer
   | AddReplicas
   | DropReplicas
   | FinishPurges
@@ -207,6 +208,17 @@ export interface RegisterServer {
   readonly kind: "register-server";
   readonly nowMs: number;
   readonly server: ServerLocation;
+}
+
+/**
+ * Removes a chunkserver from the state for ever, and at most `recordsMax` of its replicas and pending
+ * purges. The leader repeats the command until none is left. Repeating it is not an error.
+ */
+export interface RemoveServer {
+  readonly kind: "remove-server";
+  readonly nowMs: number;
+  readonly serverId: ServerId;
+  readonly recordsMax: number;
 }
 
 /**

@@ -17,8 +17,9 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *     7  bounds of the cost of an entry and of the depth of a new name
  *     8  outcomes store the reason of a refusal in place of its words
  *     9  steps of the clock
+ *    10  removal of chunkservers
  */
-export const FEATURE_LEVEL_MAX = 9;
+export const FEATURE_LEVEL_MAX = 10;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
@@ -35,6 +36,8 @@ export const FEATURE_LEVEL_COST = 7;
 export const FEATURE_LEVEL_REASONS = 8;
 /** The first level whose members support steps of the clock. */
 export const FEATURE_LEVEL_CLOCK_STEPS = 9;
+/** The first level whose members support the removal of chunkservers. */
+const FEATURE_LEVEL_REMOVE_SERVER = 10;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 
@@ -54,6 +57,7 @@ const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
   "raise-intent-floor": 1,
   reclaim: 1,
   "register-server": 1,
+  "remove-server": FEATURE_LEVEL_REMOVE_SERVER,
   "set-history-retention": FEATURE_LEVEL_RETENTION,
   "step-clock": FEATURE_LEVEL_CLOCK_STEPS,
   transact: 1,

@@ -6,6 +6,7 @@ import {
   keyAfter,
   prefixEnd,
   purgePrefix,
+  removedServerKey,
   replicaKey,
   replicaPrefix,
   serverKey,
@@ -17,6 +18,7 @@ import type { State } from "./state.ts";
 import {
   KEY_FIELDS,
   PURGES,
+  REMOVED_SERVERS,
   REPLICAS,
   SERVERS,
   SESSIONS,
@@ -44,6 +46,17 @@ export function servers(state: State): readonly ServerLocation[] {
 /** Returns a registered chunkserver. Undefined if the id is not registered. */
 export function server(state: State, id: ServerId): ServerLocation | undefined {
   return state.get(SERVERS, serverKey(id));
+}
+
+/** Returns the ids of all removed chunkservers, in order. */
+export function removedServers(state: State): readonly ServerId[] {
+  const rows = allRows(state, REMOVED_SERVERS, TABLE_BYTE.removedServer);
+  return rows.map(({ key }) => KEY_FIELDS.removedServer(key));
+}
+
+/** Returns whether the chunkserver was removed. */
+export function isServerRemoved(state: State, id: ServerId): boolean {
+  return state.get(REMOVED_SERVERS, removedServerKey(id)) !== undefined;
 }
 
 /** Returns all storage classes, in order of their names. */

@@ -40,6 +40,7 @@ export type ContentId = Branded<number, "ContentId">;
  *     position         content id (8), position (4)           chunk of a content
  *     purge            server (16), chunk id (32)             index of the removal
  *     reclaim          index (8), kind (1), subject           how often the subject was queued
+ *     removedServer    server (16)                            index of the removal
  *     replica          server (16), chunk id (32)             nothing: replicas of each server
  *     server           server (16)                            location
  *     session          session (8)                            times, window of sequences
@@ -64,6 +65,7 @@ export const TABLE_BYTE = {
   position: "m",
   purge: "p",
   reclaim: "q",
+  removedServer: "z",
   replica: "r",
   server: "v",
   session: "s",
@@ -141,6 +143,8 @@ export const chunkKey = (id: ChunkId): Key => (TABLE_BYTE.chunk + hexToText(id))
 export const underReplicatedKey = (id: ChunkId): Key =>
   (TABLE_BYTE.underReplicated + hexToText(id)) as Key;
 export const serverKey = (id: ServerId): Key => (TABLE_BYTE.server + hexToText(id)) as Key;
+export const removedServerKey = (id: ServerId): Key =>
+  (TABLE_BYTE.removedServer + hexToText(id)) as Key;
 export const replicaPrefix = (id: ServerId): Key => (TABLE_BYTE.replica + hexToText(id)) as Key;
 export const replicaKey = (serverId: ServerId, chunkId: ChunkId): Key =>
   (replicaPrefix(serverId) + hexToText(chunkId)) as Key;

@@ -406,6 +406,15 @@ export class Namespace implements StateMachine {
     return fleet.server(this.#state, id);
   }
 
+  /** Returns the ids of the removed servers. */
+  removedServers(): readonly ServerId[] {
+    return fleet.removedServers(this.#state);
+  }
+
+  isServerRemoved(serverId: ServerId): boolean {
+    return fleet.isServerRemoved(this.#state, serverId);
+  }
+
   chunk(id: ChunkId): ChunkView | undefined {
     return this.#state.chunk(id);
   }

@@ -247,6 +247,8 @@ export const CLUSTER_FACTS: UnversionedTable<ClusterFacts> = table({
 
 export const SERVERS = objects<ServerLocation>(never);
 export const STORAGE_CLASSES = objects<StorageClass>(always);
+/** The removed servers, with the index of the removal. */
+export const REMOVED_SERVERS = indexes();
 export const TOMBSTONES = indexes();
 export const PURGES = indexes();
 export const TIMES: UnversionedTable<number> = table({
@@ -280,6 +282,7 @@ const chunkIdAt = (key: Key, offset: number): ChunkId =>
 /** Functions that read the ids in keys. */
 export const KEY_FIELDS = {
   session: sessionIdOf,
+  removedServer: (key: Key): ServerId => textToHex(key.slice(1)) as ServerId,
   chunkOfUnderReplicated: (key: Key): ChunkId => chunkIdAt(key, 1),
   chunkOfServerRow: (key: Key): ChunkId => chunkIdAt(key, 17),
   chunkOfTombstoneAge: (key: Key): ChunkId => chunkIdAt(key, 9),

@@ -161,6 +161,32 @@ export const trimHistory = defineCall(
   }),
 );
 
+/**
+ * Removes a chunkserver from the cluster for ever. The leader first checks in bounded steps that every
+ * chunk of the server has its copies on other live servers: repeat the call with `checkedTo` and
+ * `missingCount` of the response until `isRemoved`. Refused with PRECONDITION_FAILED for a live server,
+ * and if a chunk lacks copies (`details.missingCount`); with NOT_FOUND for an unknown server.
+ */
+export const removeServer = defineCall(
+  "fleet.remove-server",
+  BY_OPERATORS,
+  v.object({
+    serverId: serverIdSchema,
+    /** Removes a live server too, and accepts chunks that have one copy elsewhere. */
+    isForced: v.boolean(),
+    /** The last chunk that was checked. Null in the first call. */
+    checkedTo: v.nullable(chunkIdSchema),
+    /** Chunks found so far that lack copies elsewhere. */
+    missingCount: countSchema,
+  }),
+  v.object({
+    /** True also if the server had been removed before. */
+    isRemoved: v.boolean(),
+    checkedTo: v.nullable(chunkIdSchema),
+    missingCount: countSchema,
+  }),
+);
+
 // Status -------------------------------------------------------------------------------------
 
 /** Status of a master. */

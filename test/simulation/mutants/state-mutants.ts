@@ -188,7 +188,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: "repair-scan-is-final",
     bug: "The scan of a failed chunkserver is not repeated after a complete pass",
-    breaks: "docs/decisions/0015: no pass is final",
+    breaks: "docs/decisions/0017: no pass is final",
     edits: [
       {
         file: "master/fleet/repair-scan.ts",
@@ -201,7 +201,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: "stall-revives-failed-servers",
     bug: "A stall of the leader starts the observation of failed chunkservers again",
-    breaks: "docs/decisions/0015: a stall removes no silence from a dead server",
+    breaks: "docs/decisions/0017: a stall removes no silence from a dead server",
     edits: [
       {
         file: "master/fleet/registry.ts",
