@@ -30,6 +30,11 @@ interface Waiting extends WaitingWatcher {
 
 /** Maximum number of events that the hub reads in one turn of the event loop. */
 const EVENTS_PER_TURN = 256;
+/**
+ * Shortest time between two reads, unless more events are known to be ready. One read of many entries
+ * costs much less than many reads.
+ */
+const READ_INTERVAL_MS = 5;
 /** Interval at which the hub looks for due heartbeats, in milliseconds. */
 const HEARTBEAT_CHECK_MS = 100;
 
@@ -43,6 +48,8 @@ export class FeedHub {
   /** Position of the first event that the hub has not read. Null while no watcher waits. */
   #next: FeedPosition | null = null;
   #heartbeatCheckMs = 0;
+  /** Time before which the hub does not read again. */
+  #readDueMs = 0;
 
   constructor(deps: Pick<MasterDeps, "consensus" | "env" | "namespace">) {
     this.#deps = deps;
@@ -94,13 +101,15 @@ export class FeedHub {
     const { index } = this.#position;
     if (index <= this.#deps.namespace().appliedIndex) {
       await env.clock.yieldTurn();
-      return;
+    } else {
+      try {
+        await consensus.waitApplied(index, HEARTBEAT_CHECK_MS);
+      } catch (error) {
+        if (!isAshlarError(error, "DEADLINE_EXCEEDED")) throw error;
+      }
     }
-    try {
-      await consensus.waitApplied(index, HEARTBEAT_CHECK_MS);
-    } catch (error) {
-      if (!isAshlarError(error, "DEADLINE_EXCEEDED")) throw error;
-    }
+    const pauseMs = this.#readDueMs - env.clock.monotonicMs();
+    if (pauseMs > 0) await env.clock.sleep(pauseMs);
   }
 
   get #position(): FeedPosition {
@@ -109,7 +118,10 @@ export class FeedHub {
 
   #readEvents(): void {
     const from = this.#position;
-    const page = this.#deps.namespace().feedPlaces(from, EVENTS_PER_TURN);
+    const { env, namespace } = this.#deps;
+    const page = namespace().feedPlaces(from, EVENTS_PER_TURN);
+    const isCut = page !== null && page.next.index <= namespace().appliedIndex;
+    this.#readDueMs = isCut ? 0 : env.clock.monotonicMs() + READ_INTERVAL_MS;
     if (page === null) {
       // Older events are no longer kept: each watcher finds out whether it has missed one.
       for (const waiting of this.#waiting.all()) this.#wake(waiting, waiting.next);

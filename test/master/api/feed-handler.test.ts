@@ -18,7 +18,8 @@ function serve(
   waitApplied: () => Promise<void>,
 ): { readonly watch: () => Promise<void>; stop(): void } {
   const consensus = { waitApplied, status: () => ({ leaderId: 1 }) };
-  const env = { clock: new VirtualClock() };
+  const clock = Object.assign(new VirtualClock(), { sleep: async () => {} }); // The pauses of the hub.
+  const env = { clock };
   const deps = { consensus, env, namespace: () => machine.namespace };
   const feed = new FeedService(deps as unknown as MasterDeps);
   let handler: Watch = async () => {};

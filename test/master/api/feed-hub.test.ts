@@ -14,7 +14,7 @@ const makeDirectory = (path: string) =>
   ({ kind: "make-directory", target: at(path), parents: false, ...OWNER }) as const;
 
 /** A hub over a real state machine. The test says when entries are applied and what time it is. */
-async function makeHub() {
+async function makeHub({ sleep = async () => {} }: { sleep?: () => Promise<void> } = {}) {
   const machine = await TestStateMachine.make();
   let onApplied: { resolve(): void; reject(error: unknown): void } | null = null;
   let nowMs = 0;
@@ -25,7 +25,7 @@ async function makeHub() {
         onApplied = { resolve, reject };
       }),
   };
-  const env = { clock: { monotonicMs: () => nowMs, yieldTurn: async () => {} } };
+  const env = { clock: { monotonicMs: () => nowMs, yieldTurn: async () => {}, sleep } };
   const namespace = () => {
     const { namespace: state } = machine;
     const feedPlaces: typeof state.feedPlaces = (from, rowsMax) => {
@@ -52,6 +52,7 @@ async function makeHub() {
     wait,
     reads: () => reads,
     now: (): FeedPosition => ({ index: (machine.index + 1) as never, sequence: 0 }),
+    turn,
     async applied() {
       onApplied?.resolve();
       await turn();
@@ -79,6 +80,33 @@ describe("the feed of many watchers", () => {
     await applied();
     assert.deepEqual([...ends], [["/a", { next: position, hasEvents: true }]]);
     assert.ok(reads() <= 2, `${reads()} reads`);
+  });
+
+  it("is read once for the entries of a few milliseconds", async () => {
+    let endSleep = (): void => {};
+    const sleep = () =>
+      new Promise<void>((resolve) => {
+        endSleep = resolve;
+      });
+    const { machine, ends, wait, reads, now, applied, turn } = await makeHub({ sleep });
+    machine.run(makeDirectory("/a"));
+    wait("/b", now());
+    wait("/c", now());
+    machine.run(makeDirectory("/b"));
+    await applied();
+    assert.deepEqual([...ends.keys()], ["/b"], "the first entry is read at once");
+    for (let number = 0; number < 50; number += 1) {
+      machine.run({ kind: "create", target: at(`/a/${number}`), ...OWNER });
+      await applied();
+    }
+    const position = now();
+    machine.run(makeDirectory("/c"));
+    await applied();
+    assert.equal(reads(), 1);
+    endSleep();
+    await turn();
+    assert.equal(reads(), 2);
+    assert.deepEqual(ends.get("/c"), { next: position, hasEvents: true });
   });
 
   it("wakes the watchers below a directory that is moved or removed", async () => {
