@@ -6,6 +6,7 @@ import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { SystemRandom } from "../../../shared/platform/system-random.ts";
 import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import type { CallMethod } from "../../../shared/protocol/method.ts";
+import { listStorageClasses } from "../../../shared/protocol/namespace-api.ts";
 import type { Role } from "../../../shared/protocol/roles.ts";
 import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
 import { LeaderChannel } from "../../../shared/wire/leader-channel.ts";
@@ -59,7 +60,9 @@ export class WireCaller implements AsyncDisposable {
   }
 
   /** Returns the connection to the leader, for streams. */
-  connection(): Promise<Connection> {
+  async connection(): Promise<Connection> {
+    // Only a call to the leader finds it: without one the channel returns any master.
+    await this.call(listStorageClasses, { read: { kind: "linearizable" } });
     return this.#channel.connection({ timeoutMs: CALL_TIMEOUT_MS });
   }
 
