@@ -43,7 +43,7 @@ export interface RepairLimits {
  * work has its own share, so that none waits for another.
  */
 const CHANGED_PER_STEP = 200;
-const ORDERED_PER_STEP = 300;
+const ORDERED_PER_STEP = 350;
 const SCANNED_PER_STEP = 400;
 const REVIEWED_PER_STEP = 100;
 /** Chunks of one class for which a step finds no server, before it continues with the next class. */
