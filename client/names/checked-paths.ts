@@ -140,6 +140,7 @@ async function guardsFor(
 ): Promise<Guards> {
   switch (operation.kind) {
     case "create":
+    case "publish":
     case "put":
       refuseDots(operation.target, "create");
       await refuseDirectoryEnd(masters, operation.target, { ...options, isNew: true });

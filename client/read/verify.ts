@@ -1,10 +1,10 @@
-import { equalBytes, toHex } from "../../shared/base/bytes.ts";
+import { toHex } from "../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { InodeId } from "../../shared/base/ids.ts";
 import { joinPath, type PathInput, parsePath, pathText } from "../../shared/base/path.ts";
 import { mapInWindow } from "../../shared/flow/window.ts";
 import type { FileAttributes } from "../../shared/protocol/attributes.ts";
-import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
+import { chunkIdOf, hashBlocks, isContentRoot } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import { asAshlarError, Deadline } from "../deadline.ts";
@@ -245,7 +245,8 @@ class Verifier {
     for (let position = 0; position < attributes.chunkCount; position += 1) {
       ids.push(chunkIdBytes((await map.chunkAt(position, this.#deadline)).chunkId));
     }
-    if (equalBytes(contentRootOf(hasher, attributes, ids), attributes.contentRoot)) return;
+    const { contentRoot: root } = attributes;
+    if (isContentRoot(hasher, attributes, { chunkIds: ids, root })) return;
     throw new AshlarError(
       "CHUNK_CORRUPT",
       `The content of the file does not hash to its root ${toHex(attributes.contentRoot)}`,

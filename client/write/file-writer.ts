@@ -9,9 +9,14 @@ import {
 } from "../../shared/base/path.ts";
 import { type PathErrorCode, pathErrorMessage } from "../../shared/base/path-errors.ts";
 import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
-import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
+import {
+  chunkIdOf,
+  contentRootOf,
+  hashBlocks,
+  publishedRootOf,
+} from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
-import type { Content, Operation } from "../../shared/protocol/namespace-api.ts";
+import type { Content, Operation, OperationOf } from "../../shared/protocol/namespace-api.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import { Deadline } from "../deadline.ts";
 import { FILE_MODE_DEFAULT, type PutOptions, type PutSource } from "../options.ts";
@@ -118,7 +123,10 @@ class FilePut {
   /** Commits a small file whose content is stored in the metadata. */
   async #putInline(bytes: Uint8Array): Promise<PutResult> {
     const { hasher } = this.#deps.env;
-    const { index, inode } = await this.#commit({ kind: "inline", bytes }, []);
+    const { index, inode } = await this.#commit(
+      { kind: "put", content: { kind: "inline", bytes } },
+      [],
+    );
     const sizeBytes = bytes.length;
     const ids = sizeBytes === 0 ? [] : [chunkIdOf(hasher, sizeBytes, hashBlocks(hasher, bytes))];
     const file = { sizeBytes, chunkSizeBytes: CHUNK_BYTES_MAX };
@@ -144,11 +152,10 @@ class FilePut {
       staging.start();
       const sealed = await upload.run(first, frames);
       await staging.stop();
-      await staging.stageMany();
       const { sizeBytes } = upload;
-      const { index, inode } = await this.#commitChunks(sizeBytes, sealed, staging);
+      const { index, inode, isList } = await this.#commitChunks(sizeBytes, sealed, staging);
       isPublished = true;
-      return { index, inode, ...this.#resultFields(sizeBytes, sealed) };
+      return { index, inode, ...this.#resultFields({ sizeBytes, sealed, isList }) };
     } finally {
       await staging.stop();
       this.#deps.background.run(() => staging.discard(isPublished));
@@ -156,14 +163,34 @@ class FilePut {
   }
 
   async #commitChunks(sizeBytes: number, sealed: readonly SealedChunk[], staging: Staging) {
+    const published = await this.#publish(sizeBytes, sealed, staging);
+    if (published !== null) return { ...published, isList: false };
     const chunkSizeBytes = this.#chunkSizeBytes;
     const chunks = sealed.map((each) => staging.committedForm(each));
     const content: Content = { kind: "chunks", sizeBytes, chunkSizeBytes, chunks };
     try {
-      return await this.#commit(content, staging.removals);
+      const put = { kind: "put", content } as const;
+      return { ...(await this.#commit(put, staging.removals)), isList: true };
     } catch (error) {
       // Only staged chunks are named without receipts.
       throw isAshlarError(error, "CHUNKS_MISSING") ? uploadLost(error) : error;
+    }
+  }
+
+  /** Publishes a file of many chunks. Null if the commit must list the chunks. */
+  async #publish(sizeBytes: number, sealed: readonly SealedChunk[], staging: Staging) {
+    const chunkSizeBytes = this.#chunkSizeBytes;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const id = await staging.stageInOrder(sealed);
+        if (id === null) return null;
+        const upload = { kind: "publish", id, sizeBytes, chunkSizeBytes } as const;
+        return await this.#commit(upload, staging.removals);
+      } catch (error) {
+        if (isNotSupported(error)) return null;
+        // The client has opened another session, which does not have the upload.
+        if (attempt > 1 || !isUploadMissing(error)) throw error;
+      }
     }
   }
 
@@ -205,10 +232,16 @@ class FilePut {
   }
 
   /** Returns the fields of the result that follow from the chunks. A repeated chunk counts once. */
-  #resultFields(
-    sizeBytes: number,
-    sealed: readonly SealedChunk[],
-  ): Omit<PutResult, "index" | "inode"> {
+  #resultFields({
+    sizeBytes,
+    sealed,
+    isList,
+  }: {
+    readonly sizeBytes: number;
+    readonly sealed: readonly SealedChunk[];
+    /** Whether the commit listed the chunks: see `publishedRootOf`. */
+    readonly isList: boolean;
+  }): Omit<PutResult, "index" | "inode"> {
     const distinct = [...new Set(sealed)];
     const ids = sealed.map((each) => chunkIdBytes(each.chunk.id));
     const file = { sizeBytes, chunkSizeBytes: this.#chunkSizeBytes };
@@ -216,7 +249,7 @@ class FilePut {
       sizeBytes,
       chunkCount: sealed.length,
       sentBytes: distinct.reduce((sum, each) => sum + each.sentBytes, 0),
-      contentRoot: contentRootOf(this.#deps.env.hasher, file, ids),
+      contentRoot: (isList ? contentRootOf : publishedRootOf)(this.#deps.env.hasher, file, ids),
       chunksUnderReplicated: distinct.filter((each) => each.isUnderReplicated).length,
     };
   }
@@ -263,13 +296,17 @@ class FilePut {
   }
 
   /** Commits the file in one transaction with `removals`. */
-  async #commit(content: Content, removals: readonly Operation[]) {
+  async #commit(
+    source:
+      | Pick<OperationOf<"put">, "kind" | "content">
+      | Pick<OperationOf<"publish">, "kind" | "id" | "sizeBytes" | "chunkSizeBytes">,
+    removals: readonly Operation[],
+  ) {
     const { mode = FILE_MODE_DEFAULT, uid = 0, gid = 0 } = this.#options;
     const { mtimeMs, storageClass, preconditions = [] } = this.#options;
-    const put: Operation = {
-      kind: "put",
+    const write: Operation = {
+      ...source,
       target: { path: joinPath(this.#names) },
-      content,
       replace: this.#replace,
       mode,
       uid,
@@ -277,7 +314,7 @@ class FilePut {
       ...(mtimeMs === undefined ? {} : { mtimeMs }),
       ...(storageClass === undefined ? {} : { storageClass }),
     };
-    const operations = [put, ...this.#attributeChanges(), ...removals];
+    const operations = [write, ...this.#attributeChanges(), ...removals];
     const { index, inodes } = await this.#deps.masters.transact(
       { preconditions, operations },
       this.#callOptions(),
@@ -298,6 +335,14 @@ class FilePut {
     return { signal, timeoutMs: this.#deadline.remainingMs(this.#deps.timeoutMs) };
   }
 }
+
+/** Whether masters do not publish uploads yet. They then accept a list of any length. */
+const isNotSupported = (error: unknown): boolean =>
+  isAshlarError(error, "VERSION_MISMATCH") || isAshlarError(error, "PROTOCOL_ERROR");
+
+/** Whether the refused part is the upload and not a precondition of the caller. */
+const isUploadMissing = (error: unknown): boolean =>
+  isAshlarError(error, "PRECONDITION_FAILED") && error.details["operationIndex"] === 0;
 
 /** Adds an owner to the slab of the frame. */
 function retained(frame: UploadFrame): UploadFrame {

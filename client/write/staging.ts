@@ -16,6 +16,9 @@ const CHECK_INTERVAL_MS_MAX = 10_000;
  */
 const CHUNKS_PER_CALL_MAX = 256;
 
+/** Most chunks that the commit of a file lists. */
+const LISTED_CHUNKS_MAX = 256;
+
 /** Default of `sessionIdleMsMax`: afterwards the session of a silent client has expired. */
 const DISCARD_MS_MAX = 10 * 60_000;
 const DISCARD_INTERVAL_MS = 1_000;
@@ -43,6 +46,8 @@ export class Staging {
   readonly #id: StagingId;
   readonly #stopped = new AbortController();
   #protecting: Promise<void> = Promise.resolve();
+  /** The upload with all chunks in file order. Null before `stageInOrder`. */
+  #orderedId: StagingId | null = null;
   /** Whether a `stage` got no answer, so that it may have been committed. */
   #isUncertain = false;
   /** Sealed chunks that the upload does not have yet. */
@@ -75,18 +80,26 @@ export class Staging {
   }
 
   /**
-   * Stages most chunks of a file of many chunks, after `stop`: the masters do less work in the commit for
-   * a chunk that they know.
+   * Stages all chunks of a file of many chunks again, in file order, after `stop`: the masters publish such an
+   * upload without a list of its chunks.
    *
+   * @returns the id of the upload. Null for a file of few chunks
    * @throws {AshlarError} the errors of `stage`
    */
-  async stageMany(): Promise<void> {
+  async stageInOrder(sealed: readonly SealedChunk[]): Promise<StagingId | null> {
+    if (sealed.length <= LISTED_CHUNKS_MAX) return null;
+    const { deps } = this.#options;
+    const id = toHex(deps.env.random.bytes(ID_BYTES)) as StagingId;
+    this.#orderedId = id;
     try {
-      while (this.#unstaged.length > CHUNKS_PER_CALL_MAX) await this.#stageNext();
+      for (let position = 0; position < sealed.length; position += CHUNKS_PER_CALL_MAX) {
+        const chunks = sealed.slice(position, position + CHUNKS_PER_CALL_MAX);
+        await this.#stage({ id, position, chunks });
+      }
     } catch (error) {
-      // Masters of a low feature level have no such limit.
-      if (!isAshlarError(error, "VERSION_MISMATCH")) throw error;
+      throw isAshlarError(error, "CHUNKS_MISSING") ? uploadLost(error) : error;
     }
+    return id;
   }
 
   /** Returns a chunk as the commit of the file must name it: a staged one needs no receipts. */
@@ -100,7 +113,7 @@ export class Staging {
    * was acknowledged: masters of a low feature level would refuse the commit.
    */
   get removals(): readonly Operation[] {
-    return this.#protected.size === 0 ? [] : [this.#unstage];
+    return this.#protected.size === 0 ? [] : [unstage(this.#id)];
   }
 
   /**
@@ -108,10 +121,12 @@ export class Staging {
    * session for months. The rest ends with the session.
    */
   async discard(isPublished: boolean): Promise<void> {
-    const isLeft = this.#isUncertain || (!isPublished && this.#protected.size > 0);
+    const isStaged = this.#protected.size > 0 || this.#orderedId !== null;
+    const isLeft = this.#isUncertain || (!isPublished && isStaged);
     if (!isLeft) return;
     const { masters, env, closing: signal } = this.#options.deps;
-    const transaction = { preconditions: [], operations: [this.#unstage] };
+    const ordered = this.#orderedId === null ? [] : [unstage(this.#orderedId)];
+    const transaction = { preconditions: [], operations: [unstage(this.#id), ...ordered] };
     const endMs = env.clock.monotonicMs() + DISCARD_MS_MAX;
     for (;;) {
       try {
@@ -123,10 +138,6 @@ export class Staging {
         await env.clock.sleep(DISCARD_INTERVAL_MS, signal);
       }
     }
-  }
-
-  get #unstage(): Operation {
-    return { kind: "unstage", id: this.#id };
   }
 
   async #protectAging(): Promise<void> {
@@ -158,7 +169,7 @@ export class Staging {
   async #stageNext(): Promise<void> {
     const chunks = this.#unstaged.slice(0, CHUNKS_PER_CALL_MAX);
     try {
-      await this.#stage(chunks);
+      await this.#stage({ id: this.#id, position: this.#stagedCount, chunks });
     } catch (error) {
       if (isAshlarError(error) && error.retry === "idempotent-only") this.#isUncertain = true;
       if (isAshlarError(error, "CHUNKS_MISSING")) this.#options.deadline.abort(uploadLost(error));
@@ -174,14 +185,18 @@ export class Staging {
     for (const each of chunks) this.#protected.add(each);
   }
 
-  async #stage(chunks: readonly SealedChunk[]): Promise<void> {
+  async #stage(upload: {
+    readonly id: StagingId;
+    readonly position: number;
+    readonly chunks: readonly SealedChunk[];
+  }): Promise<void> {
     const { deps, deadline, target, storageClass } = this.#options;
     const operation: Operation = {
       kind: "stage",
-      id: this.#id,
+      id: upload.id,
       target,
-      position: this.#stagedCount,
-      chunks: chunks.map((each) => this.committedForm(each)),
+      position: upload.position,
+      chunks: upload.chunks.map((each) => this.committedForm(each)),
       ...(storageClass === undefined ? {} : { storageClass }),
     };
     await deps.masters.transact(
@@ -190,6 +205,8 @@ export class Staging {
     );
   }
 }
+
+const unstage = (id: StagingId): Operation => ({ kind: "unstage", id });
 
 /** Returns the error of a write whose staged chunks are gone. */
 export function uploadLost(cause: AshlarError): AshlarError {

@@ -95,6 +95,22 @@ export const CONTENT_REASONS = {
     "ALREADY_EXISTS",
     ({ id }: { readonly id: string }) => `Cannot stage the tree ${id}: the session has it already`,
   ),
+  "upload-missing": reason(
+    "PRECONDITION_FAILED",
+    ({ id, level }: { readonly id: string; readonly level: number }) =>
+      `Cannot publish the upload ${id}: expected an upload that this session began at feature level ${level} or later`,
+  ),
+  "upload-sizes": reason(
+    "INVALID_ARGUMENT",
+    (facts: {
+      readonly id: string;
+      readonly sizeBytes: number;
+      readonly chunkSizeBytes: number;
+      readonly actual: number;
+      readonly chunkCount: number;
+    }) =>
+      `Cannot publish the upload ${facts.id}: expected ${facts.sizeBytes} bytes in chunks of ${facts.chunkSizeBytes}: it has ${facts.actual} bytes in ${facts.chunkCount} chunks`,
+  ),
   "upload-short": reason(
     "PRECONDITION_FAILED",
     (facts: { readonly id: string; readonly position: number; readonly chunkCount: number }) =>

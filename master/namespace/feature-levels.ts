@@ -18,8 +18,9 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *     8  outcomes store the reason of a refusal in place of its words
  *     9  steps of the clock
  *    10  removal of chunkservers
+ *    11  published uploads: the operation `publish`, and segments in the staging table
  */
-export const FEATURE_LEVEL_MAX = 10;
+export const FEATURE_LEVEL_MAX = 11;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
@@ -38,6 +39,8 @@ export const FEATURE_LEVEL_REASONS = 8;
 export const FEATURE_LEVEL_CLOCK_STEPS = 9;
 /** The first level whose members support the removal of chunkservers. */
 const FEATURE_LEVEL_REMOVE_SERVER = 10;
+/** The first level whose members publish uploads. */
+export const FEATURE_LEVEL_PUBLISH = 11;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 
@@ -65,6 +68,7 @@ const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
 
 /** The lowest feature level at which an operation may be proposed. Absent: 1. */
 const OPERATION_LEVELS: Readonly<Partial<Record<NamespaceOperation["kind"], number>>> = {
+  publish: FEATURE_LEVEL_PUBLISH,
   stage: FEATURE_LEVEL_STAGING,
   "stage-directory": FEATURE_LEVEL_TREES,
   unstage: FEATURE_LEVEL_STAGING,

@@ -60,13 +60,24 @@ export function create(change: Change, operation: OperationOf<"create">): FileIn
  *   NOT_A_DIRECTORY
  */
 export function put(change: Change, operation: PutOperation): FileInode {
+  const { content } = operation;
+  return putContent(change, operation, (copies) => {
+    checkContent(change, content, copies);
+    return makeContent(change, content, copies);
+  });
+}
+
+/** Writes the whole content of a file, which `makeFields` checks and makes: see `put`. */
+export function putContent(
+  change: Change,
+  operation: Omit<PutOperation, "kind" | "content">,
+  makeFields: (copies: CopyCounts) => ContentFields,
+): FileInode {
   const resolved = resolve(change, operation.target);
   const file = fileToReplace(change, resolved, operation);
   const named = file === undefined ? operation.storageClass : file.storageClass;
   const storageClass = classForNew(change, resolved, named);
-  const copies = copyCountsOf(file, storageClass);
-  checkContent(change, operation.content, copies);
-  const fields = makeContent(change, operation.content, copies);
+  const fields = makeFields(copyCountsOf(file, storageClass));
   const mtimeMs = operation.mtimeMs ?? change.nowMs;
   if (file !== undefined) return replaceContent(change, file, { ...fields, mtimeMs });
   const { mode, uid, gid } = operation;

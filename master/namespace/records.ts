@@ -170,6 +170,17 @@ export interface StagedRecord {
   readonly sizeBytes: number;
   /** The leader's time of the first `stage`, in ms since 1970. */
   readonly createdMs: number;
+  /** Absent for an upload that began below feature level 11: it cannot be published. */
+  readonly segments?: UploadSegments | undefined;
+}
+
+/** The parts of an upload from which `publish` computes its content root. */
+export interface UploadSegments {
+  /** The digests of the segments (see `segmentDigestOf`), concatenated. */
+  readonly digests: Uint8Array;
+  /** Length of all chunks but the last. 0 if they differ, or if there is no such chunk. */
+  readonly fullBytes: number;
+  readonly lastBytes: number;
 }
 
 /**

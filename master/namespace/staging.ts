@@ -9,6 +9,7 @@ import { addStagedDirectory } from "./directories.ts";
 import { detach } from "./entries.ts";
 import { copyCountsOf, pastInode, storageClassOf } from "./files.ts";
 import { type Key, stagedKey, stagedTotalsKey, u64 } from "./keys.ts";
+import { segmentsAfter } from "./publish.ts";
 import { storageClassFor } from "./queries.ts";
 import type { InodeRecord, StagedRecord } from "./records.ts";
 import { type Refusal, refusal } from "./refusal.ts";
@@ -62,6 +63,7 @@ export function stage(change: Change, sessionId: SessionId, operation: StageOper
     chunkCount: first + added.length,
     sizeBytes: (before?.sizeBytes ?? 0) + addedBytes,
     createdMs: before?.createdMs ?? change.nowMs,
+    segments: segmentsAfter(change, before, { contentId, first, added }),
   });
   const uploads = before === undefined ? 1 : 0;
   addToStagedTotals(change, sessionId, { uploads, chunks: added.length, bytes: addedBytes });

@@ -16,6 +16,7 @@ import type {
   StagedRecord,
   StagedTotalsRecord,
   TotalsRecord,
+  UploadSegments,
 } from "./records.ts";
 import { refusedFields, refusedOfFields } from "./refused-rows.ts";
 
@@ -149,9 +150,20 @@ export const SESSIONS: UnversionedTable<SessionRecord> = table({
 });
 
 export const STAGED: UnversionedTable<StagedRecord> = table({
-  toFields: (value) => [value.contentId, value.chunkCount, value.sizeBytes, value.createdMs],
-  fromFields: ([contentId, chunkCount, sizeBytes, createdMs]) =>
-    ({ contentId, chunkCount, sizeBytes, createdMs }) as StagedRecord,
+  toFields: ({ contentId, chunkCount, sizeBytes, createdMs, segments }) => {
+    const fields = [contentId, chunkCount, sizeBytes, createdMs];
+    // Absent below feature level 11, so that all members write the same bytes.
+    if (segments === undefined) return fields;
+    return [...fields, segments.digests, segments.fullBytes, segments.lastBytes];
+  },
+  fromFields: ([contentId, chunkCount, sizeBytes, createdMs, ...more]) => {
+    const fields = { contentId, chunkCount, sizeBytes, createdMs } as StagedRecord;
+    const [digests, fullBytes, lastBytes] = more;
+    if (digests === undefined) return fields;
+    const segments = { digests: ownBytes(digests), fullBytes, lastBytes } as UploadSegments;
+    return { ...fields, segments };
+  },
+  sizeBytes: ({ segments }) => segments?.digests.length ?? 0,
 });
 
 export const STAGED_TOTALS: UnversionedTable<StagedTotalsRecord> = table({

@@ -9,6 +9,7 @@ import { commitChunks } from "./commit-chunks.ts";
 import { makeDirectory, removeDirectory, removeTree, unlink } from "./directories.ts";
 import { FEATURE_LEVEL_REASONS } from "./feature-levels.ts";
 import { copy, create, put, restore, setAttributes, setStorageClass } from "./files.ts";
+import { publish } from "./publish.ts";
 import type { InodeRecord } from "./records.ts";
 import { Refusal, refusal } from "./refusal.ts";
 import { frozenRefusal } from "./refusal-words-0.1.ts";
@@ -200,6 +201,8 @@ function applyOperation(
     case "stage":
       stage(change, attempt.sessionId, operation);
       return undefined;
+    case "publish":
+      return publish(change, attempt.sessionId, operation);
     case "stage-directory":
       return stageDirectory(change, attempt.sessionId, operation);
     case "unstage":

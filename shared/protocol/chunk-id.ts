@@ -1,5 +1,5 @@
 import { assert } from "../base/assert.ts";
-import { toHex } from "../base/bytes.ts";
+import { concatBytes, equalBytes, toHex } from "../base/bytes.ts";
 import {
   BLOCK_BYTES,
   CHUNK_BYTES_MAX,
@@ -11,6 +11,13 @@ import type { Hasher } from "../ports/hasher.ts";
 
 const CHUNK_ID_CONTEXT = "ashlar 2026-11-21 chunk id v1";
 const CONTENT_ROOT_CONTEXT = "ashlar 2026-11-21 content root v1";
+const SEGMENT_CONTEXT = "ashlar 2026-11-28 content segment v1";
+const CONTENT_TREE_CONTEXT = "ashlar 2026-11-28 content tree v1";
+
+/** Chunks of a segment: see `treeRootOf`. */
+export const SEGMENT_CHUNKS = 256;
+/** A published upload of more chunks has the root of `treeRootOf`, any other file that of `contentRootOf`. */
+export const LIST_ROOT_CHUNKS_MAX = 1_024;
 
 /** Returns the number of blocks in a chunk. Every block but the last has BLOCK_BYTES. */
 export function blockCount(lengthBytes: number): number {
@@ -60,13 +67,63 @@ export function contentRootOf(
   file: { readonly sizeBytes: number; readonly chunkSizeBytes: number },
   chunkIds: readonly Uint8Array[],
 ): Digest {
-  const material = new Uint8Array(16 + chunkIds.length * DIGEST_BYTES);
+  return hasher.deriveKey(CONTENT_ROOT_CONTEXT, rootMaterial(file, chunkIds));
+}
+
+/** Returns the digest of up to SEGMENT_CHUNKS chunk ids: BLAKE3-256 in derive-key mode over them. */
+export function segmentDigestOf(hasher: Hasher, chunkIds: readonly Uint8Array[]): Digest {
+  assert(chunkIds.length <= SEGMENT_CHUNKS, "a segment has at most 256 chunks");
+  return hasher.deriveKey(SEGMENT_CONTEXT, concatBytes(chunkIds));
+}
+
+/**
+ * Returns the content root of a large file: as `contentRootOf`, in another context, over the digests of
+ * its segments instead of its chunk ids. A segment has SEGMENT_CHUNKS chunks, the last one the rest. So
+ * the root of a file that grows is known without its whole list of chunks.
+ */
+export function treeRootOf(
+  hasher: Hasher,
+  file: { readonly sizeBytes: number; readonly chunkSizeBytes: number },
+  segments: readonly Uint8Array[],
+): Digest {
+  return hasher.deriveKey(CONTENT_TREE_CONTEXT, rootMaterial(file, segments));
+}
+
+/** Returns the content root of a file that `publish` makes of an upload. */
+export function publishedRootOf(
+  hasher: Hasher,
+  file: { readonly sizeBytes: number; readonly chunkSizeBytes: number },
+  chunkIds: readonly Uint8Array[],
+): Digest {
+  if (chunkIds.length <= LIST_ROOT_CHUNKS_MAX) return contentRootOf(hasher, file, chunkIds);
+  const segments: Uint8Array[] = [];
+  for (let start = 0; start < chunkIds.length; start += SEGMENT_CHUNKS) {
+    segments.push(segmentDigestOf(hasher, chunkIds.slice(start, start + SEGMENT_CHUNKS)));
+  }
+  return treeRootOf(hasher, file, segments);
+}
+
+/** Returns whether `root` is a content root of a file with these chunks, in one of its two forms. */
+export function isContentRoot(
+  hasher: Hasher,
+  file: { readonly sizeBytes: number; readonly chunkSizeBytes: number },
+  { chunkIds, root }: { readonly chunkIds: readonly Uint8Array[]; readonly root: Uint8Array },
+): boolean {
+  if (equalBytes(contentRootOf(hasher, file, chunkIds), root)) return true;
+  return equalBytes(publishedRootOf(hasher, file, chunkIds), root);
+}
+
+function rootMaterial(
+  file: { readonly sizeBytes: number; readonly chunkSizeBytes: number },
+  digests: readonly Uint8Array[],
+): Uint8Array {
+  const material = new Uint8Array(16 + digests.length * DIGEST_BYTES);
   const view = new DataView(material.buffer);
   view.setBigUint64(0, BigInt(file.sizeBytes), true);
   view.setBigUint64(8, BigInt(file.chunkSizeBytes), true);
-  for (const [position, id] of chunkIds.entries()) {
-    assert(id.length === DIGEST_BYTES, "a chunk id has 32 bytes");
-    material.set(id, 16 + position * DIGEST_BYTES);
+  for (const [position, digest] of digests.entries()) {
+    assert(digest.length === DIGEST_BYTES, "a digest has 32 bytes");
+    material.set(digest, 16 + position * DIGEST_BYTES);
   }
-  return hasher.deriveKey(CONTENT_ROOT_CONTEXT, material);
+  return material;
 }

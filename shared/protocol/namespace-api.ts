@@ -173,6 +173,27 @@ export const largeOperationSchema = v.variant("kind", [
     from: targetSchema,
     index: logIndexSchema,
   }),
+  /**
+   * Makes an unfinished upload of this session the content of a new or an existing file, as `put` does
+   * with a list of chunks. The work does not grow with the number of chunks. The upload ends.
+   */
+  v.object({
+    kind: v.literal("publish"),
+    id: stagingIdSchema,
+    target: targetSchema,
+    /** The size of the upload. */
+    sizeBytes: countSchema,
+    /** Every chunk of the upload but the last has this length. */
+    chunkSizeBytes: countSchema,
+    /** If false, an existing name is refused with ALREADY_EXISTS. */
+    replace: v.boolean(),
+    mode: modeSchema,
+    uid: ownerSchema,
+    gid: ownerSchema,
+    mtimeMs: v.optional(timeMsSchema),
+    /** Storage class of a new file. Default: the storage class of its directory. */
+    storageClass: v.optional(shortTextSchema),
+  }),
   /** Removes an unfinished upload or tree of this session. An unknown id is no error. */
   v.object({ kind: v.literal("unstage"), id: stagingIdSchema }),
 ]);

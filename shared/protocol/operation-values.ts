@@ -33,7 +33,7 @@ export function checkOperationValues(
 
 /** The operations that make a name. */
 const NAMING: ReadonlySet<Operation["kind"]> = new Set<Operation["kind"]>([
-  ...(["copy", "create", "make-directory", "put", "rename", "restore"] as const),
+  ...(["copy", "create", "make-directory", "publish", "put", "rename", "restore"] as const),
 ]);
 const SLASH = 0x2f;
 

@@ -1,7 +1,6 @@
-import { equalBytes } from "../../../shared/base/bytes.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import type { FileAttributes } from "../../../shared/protocol/attributes.ts";
-import { chunkIdOf, contentRootOf, hashBlocks } from "../../../shared/protocol/chunk-id.ts";
+import { chunkIdOf, hashBlocks, isContentRoot } from "../../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../../shared/protocol/intent.ts";
 import { ZeroBlocks } from "../../zero-blocks.ts";
 import type { LocalPath } from "../local-path.ts";
@@ -48,5 +47,5 @@ export async function hasSameContent(
   }
   if (chunkBytes > 0) endChunk();
   const file = { sizeBytes, chunkSizeBytes };
-  return equalBytes(contentRootOf(hasher, file, chunkIds), attributes.contentRoot);
+  return isContentRoot(hasher, file, { chunkIds, root: attributes.contentRoot });
 }

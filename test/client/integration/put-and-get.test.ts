@@ -169,6 +169,30 @@ describe("file data on real chunkservers", () => {
     assertSame(await fs.readFile("/sparse"), bytes);
   });
 
+  it("publishes a file of many chunks without a list of them", async () => {
+    const zeros = new Uint8Array(2 * MIB);
+    const end = someBytes(70_000);
+    async function* source(pairs: number): AsyncGenerator<Uint8Array> {
+      for (let pair = 0; pair < pairs; pair += 1) yield zeros;
+      yield end;
+    }
+    for (const pairs of [140, 520]) {
+      const path = `/many-chunks-${pairs}`;
+      const result = await fs.writeFile(path, source(pairs), { chunkSizeBytes: MIB });
+      assert.equal(result.chunkCount, 2 * pairs + 1);
+      const stats = await fs.stat(path);
+      assert.ok(stats.kind === "file");
+      assert.equal(toHex(stats.contentRoot), toHex(result.contentRoot));
+      const sizeBytes = 2 * pairs * MIB + end.length;
+      const tail = { start: sizeBytes - end.length - 10, end: sizeBytes };
+      const expected = new Uint8Array(end.length + 10);
+      expected.set(end, 10);
+      assertSame(await fs.readFile(path, tail), expected);
+      for await (const verified of fs.verify(path)) assert.equal(verified.isReadable, true);
+    }
+    assert.equal((await fs.status()).namespace.stagedBytes, 0);
+  });
+
   it("neither hashes nor requests the zeros of a sparse file", async () => {
     const env = makeEnv(new MemoryLog());
     let hashedBytes = 0;

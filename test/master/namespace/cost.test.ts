@@ -303,7 +303,7 @@ describe("the units of an operation", () => {
       commit: 850,
       copy: 42,
       restore101: 1_652,
-      stage100: 4_818,
+      stage100: 4_819,
       unstage: 35,
       removeTree: 61,
       hundredLevels: 1_216,

@@ -42,6 +42,19 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/namespace/bounded-reads.test.ts"),
   },
   {
+    name: "published-root-of-old-segments",
+    bug: "An upload that grows keeps the digest of a segment that was not full",
+    breaks: "docs/decisions/0014: the content root covers all chunks of a published file",
+    edits: [
+      {
+        file: "master/namespace/publish.ts",
+        find: "    (start / SEGMENT_CHUNKS) * DIGEST_BYTES,\n",
+        replace: "    Math.ceil(first / SEGMENT_CHUNKS) * DIGEST_BYTES,\n",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/publish.test.ts"),
+  },
+  {
     name: "applier-ignores-cost",
     bug: "The applier does not end a turn after expensive entries",
     breaks: "docs/decisions/0014: a turn applies a bounded amount of work",
