@@ -12,8 +12,12 @@ import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
 import { LeaderChannel } from "../../../shared/wire/leader-channel.ts";
 import type { Connection } from "../../../shared/wire/rpc.ts";
 
-/** Limit of one call with all its retries: longer than an election and a full queue. */
-const CALL_TIMEOUT_MS = 30_000;
+/** Limit of one call with all its retries: longer than elections and full queues on a busy machine. */
+const CALL_TIMEOUT_MS = 120_000;
+/** On a busy machine this process may be late to see that it is connected. */
+const CONNECT_TIMEOUT_MS = 5_000;
+/** Limit of one attempt of a chunkserver, as `chunkserver/server.ts` sets it. */
+const CHUNKSERVER_ATTEMPT_MS = 1_000;
 const RECEIVE_BYTES_MAX = 256 * 1024 * 1024;
 
 /** The ports that all callers of this process share. */
@@ -40,7 +44,8 @@ export class WireCaller implements AsyncDisposable {
       ...DEPS,
       pool: this.#pool,
       addresses: () => cluster.masters,
-      attemptTimeoutMs: 1_000,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      ...(role === "chunkserver" ? { attemptTimeoutMs: CHUNKSERVER_ATTEMPT_MS } : {}),
     });
   }
 
