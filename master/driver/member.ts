@@ -16,6 +16,7 @@ import { AppliedWaiters, type Waiter } from "./applied-waiters.ts";
 import { Applier } from "./applier.ts";
 import { compactionPoint } from "./compaction.ts";
 import type { Driver } from "./driver.ts";
+import { FirstCampaign } from "./first-campaign.ts";
 import {
   type MemberDeps,
   makeMembershipChanger,
@@ -61,11 +62,10 @@ export class Member implements Driver {
   readonly #appliedWaiters = new AppliedWaiters();
   readonly #statusTracker: StatusTracker;
   readonly #membershipChanger: MembershipChanger;
+  readonly #firstCampaign: FirstCampaign;
   readonly #stateListeners: Array<(machine: StateMachine) => void> = [];
   readonly #stallListeners: Array<(stalledMs: number) => void> = [];
   #leadership: Leadership;
-  /** Whether this member began empty and takes part, and is the first of its founders. */
-  #isFirstFounder = false;
   /** The error with which this member rejects all requests after it halted. Null while it runs. */
   #haltReason: AshlarError | null = null;
   #closing: Promise<void> | null = null;
@@ -86,7 +86,11 @@ export class Member implements Driver {
       appliedIndex: () => this.stateMachine.appliedIndex,
     });
     this.#loop = this.#makeLoop();
-    this.#peers = makePeers(deps, { onConnected: () => this.#campaignFirst() });
+    this.#firstCampaign = new FirstCampaign(deps, {
+      isRunning: () => this.#haltReason === null,
+      wake: () => this.#loop.wake(),
+    });
+    this.#peers = makePeers(deps, { onConnected: () => this.#firstCampaign.repeat() });
     const onDamage = (error: AshlarError): void => this.#fail(error);
     this.#sender = makeSender(deps, {
       onDamage,
@@ -115,12 +119,13 @@ export class Member implements Driver {
       },
       onPeerAddress: (peer) => {
         this.#peers.notePeer(peer);
-        this.#campaignFirst();
+        this.#firstCampaign.repeat();
       },
     });
     this.#membershipChanger = this.#makeMembershipChanger();
     this.#loop.start();
-    this.#startFounding().catch((error: unknown) => this.#fail(error as AshlarError));
+    const started = this.#firstCampaign.start().then(() => this.service.deliverHeld());
+    started.catch((error: unknown) => this.#fail(error as AshlarError));
   }
 
   get memberId(): MemberId {
@@ -153,28 +158,6 @@ export class Member implements Driver {
     if (this.stateMachine.appliedIndex >= index) return Promise.resolve();
     const begin = (waiter: Waiter): void => this.#appliedWaiters.add(index, waiter);
     return this.#wait({ timeoutMs, caller }, begin).then(() => {});
-  }
-
-  /** Waits until this empty founder takes part, and then starts at once. */
-  async #startFounding(): Promise<void> {
-    const { founding, founders } = this.#deps;
-    founding.start();
-    await founding.opened;
-    this.#isFirstFounder = founders.voters[0] === this.memberId;
-    this.#campaignFirst();
-    await this.service.deliverHeld();
-  }
-
-  /**
-   * Starts the first election of a new group. One of the founders, the same for all, need not wait
-   * for its election timeout; if there is a leader already, the others refuse. Called again when
-   * the link to or from a founder is connected.
-   */
-  #campaignFirst(): void {
-    const { node } = this.#deps;
-    if (!this.#isFirstFounder || this.#haltReason !== null || node.status().term > 0) return;
-    node.campaign();
-    this.#loop.wake();
   }
 
   #wait(

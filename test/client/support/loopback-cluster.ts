@@ -16,6 +16,7 @@ import { SystemRandom } from "../../../shared/platform/system-random.ts";
 import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import type { Disk } from "../../../shared/ports/disk.ts";
 import type { Env } from "../../../shared/ports/env.ts";
+import type { Network } from "../../../shared/ports/network.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
 import {
@@ -64,15 +65,18 @@ export class LoopbackCluster implements AsyncDisposable {
     settings: Partial<MasterConfig> & {
       readonly masterCount?: number;
       readonly server?: ServerSettings;
+      /** The network of the masters. Default: TCP. */
+      readonly masterNetwork?: Network;
     } = {},
   ): Promise<LoopbackCluster> {
-    const { server = {}, masterCount = 1, ...master } = settings;
+    const { server = {}, masterCount = 1, masterNetwork, ...master } = settings;
+    const network = masterNetwork === undefined ? {} : { network: masterNetwork };
     await using closers = new Closers();
     const masters = closers.use(
       await startRealMasters({
         count: masterCount,
         clusterId: CLUSTER_ID,
-        makeEnv: () => makeEnv(new MemoryLog()),
+        makeEnv: () => ({ ...makeEnv(new MemoryLog()), ...network }),
         settings: master,
       }),
     );

@@ -1,6 +1,7 @@
 import { describeCounts } from "./faults.ts";
-import { Simulation, type SimulationResult } from "./simulation.ts";
+import { Simulation } from "./simulation.ts";
 import { commandOf, type SimulationOptions } from "./simulation-options.ts";
+import type { SimulationResult } from "./simulation-result.ts";
 import { Violation } from "./violation.ts";
 
 /** Minimum number of answers and faults per virtual second. A seed with fewer has failed. */
