@@ -15,7 +15,11 @@ const FIRST_KEY = Uint8Array.of(0);
 const END_KEY = new Uint8Array(64).fill(255);
 
 /** Called after every commit that has resolved. */
-export type CommitListener = (name: string, store: HashedStore) => void;
+export type CommitListener = (
+  name: string,
+  store: HashedStore,
+  changes: readonly StoreChange[],
+) => void;
 
 /** Stores in memory. Each store maintains a hash of its rows and can have corrupt rows. */
 export class HashedStores implements OrderedStores {
@@ -33,8 +37,8 @@ export class HashedStores implements OrderedStores {
     const inner = await this.#stores.open(name);
     const corruptRows = this.#corruptRows.get(name) ?? new CorruptRows();
     this.#corruptRows.set(name, corruptRows);
-    const store = new HashedStore(inner, corruptRows, (committed) =>
-      this.onCommitted(name, committed),
+    const store = new HashedStore(inner, corruptRows, (committed, changes) =>
+      this.onCommitted(name, committed, changes),
     );
     this.#open.set(name, store);
     return store;
@@ -71,14 +75,14 @@ export class HashedStores implements OrderedStores {
 export class HashedStore implements OrderedStore {
   readonly #inner: OrderedStore;
   readonly corruptRows: CorruptRows;
-  readonly #onCommitted: (store: HashedStore) => void;
+  readonly #onCommitted: (store: HashedStore, changes: readonly StoreChange[]) => void;
   #low = 0;
   #high = 0;
 
   constructor(
     inner: OrderedStore,
     corruptRows: CorruptRows,
-    onCommitted: (store: HashedStore) => void,
+    onCommitted: (store: HashedStore, changes: readonly StoreChange[]) => void,
   ) {
     this.#inner = inner;
     this.corruptRows = corruptRows;
@@ -127,7 +131,7 @@ export class HashedStore implements OrderedStore {
     this.corruptRows.onCommitted(changes);
     this.#low = (this.#low + low) >>> 0;
     this.#high = (this.#high + high) >>> 0;
-    this.#onCommitted(this);
+    this.#onCommitted(this, changes);
   }
 
   snapshot(): StoreSnapshot {

@@ -2,6 +2,7 @@ import { assert } from "../../../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import type { Disk } from "../../../shared/ports/disk.ts";
 import type { Env } from "../../../shared/ports/env.ts";
+import type { StoreChange } from "../../../shared/ports/ordered-store.ts";
 import { MemoryDisk } from "../../support/memory-disk.ts";
 import type { DiskOperation } from "../../support/mounted-file.ts";
 import { ProcessClock } from "../../support/process-clock.ts";
@@ -47,6 +48,8 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
   stores: HashedStores;
   /** Returns the error with which a disk operation fails. Null: the operation succeeds. */
   diskFault: (operation: DiskOperation) => "EIO" | "ENOSPC" | null = () => null;
+  /** Awaited before each commit to a store. Null: no commit is delayed. */
+  beforeCommit: ((changes: readonly StoreChange[]) => Promise<void>) | null = null;
   /** Capacity of the disk. Undefined: unlimited. */
   capacityBytes: number | undefined = undefined;
   state: ProcessState = "down";
@@ -223,9 +226,10 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
 
   #makeStores(): HashedStores {
     return new HashedStores({
-      beforeCommit: async () => {
+      beforeCommit: async (_name, changes) => {
         const { clock } = this.#currentRun();
         await clock.sleep(this.#latency(COMMIT_MS));
+        if (this.beforeCommit !== null) await this.beforeCommit(changes);
         const errno = this.diskFault({ kind: "sync", path: "stores" });
         if (errno !== null) throw storeFailure(errno);
       },

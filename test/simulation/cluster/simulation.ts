@@ -6,6 +6,8 @@ import type { Env } from "../../../shared/ports/env.ts";
 import { requireLinearizable } from "../linearizability/counterexample.ts";
 import { directoryModel } from "../linearizability/directory-model.ts";
 import { ConsensusChecks } from "./consensus-checks.ts";
+import { CopyChecks } from "./copy-checks.ts";
+import { DelayedReports } from "./delayed-reports.ts";
 import { Faults } from "./faults.ts";
 import { startFounders } from "./founding-fault.ts";
 import { Operator } from "./operator.ts";
@@ -27,6 +29,7 @@ import {
 import { SimulationEnvironment } from "./simulation-environment.ts";
 import type { SimulationOptions } from "./simulation-options.ts";
 import type { SimulationResult } from "./simulation-result.ts";
+import { SlowSeals } from "./slow-seals.ts";
 import { checkStates, countStaged } from "./state-checks.ts";
 import { Violation } from "./violation.ts";
 import { Watchers } from "./watchers.ts";
@@ -61,6 +64,8 @@ export class Simulation {
   readonly checks: ConsensusChecks;
   readonly watchers: Watchers;
   readonly operatorFaults: OperatorFaults;
+  readonly slowSeals: SlowSeals;
+  readonly delayedReports: DelayedReports;
   /** Client without faults. It sets up the cluster and checks it at the end. */
   readonly #observer: SimulatedClient;
   #founderLossCount = 0;
@@ -115,10 +120,25 @@ export class Simulation {
       spares: this.masters.filter((master) => !founders.includes(master)),
     });
     this.checks = new ConsensusChecks(this.masters, this.operator.stateCorruption);
+    const { masters: allMasters, chunkservers } = this;
+    const committedIndex = (): number => this.checks.committedIndexMax;
+    const copies = new CopyChecks(environment, {
+      masters: allMasters,
+      chunkservers,
+      committedIndex,
+    });
+    this.slowSeals = new SlowSeals(environment, { copies, chunkservers });
+    const onError = (error: unknown): void => this.#onError(error);
+    this.delayedReports = new DelayedReports(environment, {
+      chunkservers,
+      copies,
+      leader,
+      onError,
+    });
     this.watchers = new Watchers(environment, {
       masters: this.masters,
-      committedIndex: () => this.checks.committedIndexMax,
-      onError: (error) => this.#onError(error),
+      committedIndex,
+      onError,
     });
   }
 
@@ -155,6 +175,8 @@ export class Simulation {
         ...faults.counts,
         ...watchers.faults.counts,
         ...this.operatorFaults.counts,
+        ...this.slowSeals.counts,
+        ...this.delayedReports.counts,
         "founder disk loss": this.#founderLossCount,
       },
       corruptionDetections: Object.fromEntries(this.operator.stateCorruption.detections),
@@ -209,10 +231,14 @@ export class Simulation {
     this.#reportFailureOf(faults.run());
     this.#reportFailureOf(watcherFaults.run());
     this.#reportFailureOf(operatorFaults.run());
+    this.slowSeals.start();
+    this.delayedReports.start();
     await this.#run(() => environment.clock.monotonicMs() >= endMs);
     faults.end();
     watcherFaults.end();
     operatorFaults.end();
+    this.slowSeals.end();
+    this.delayedReports.end();
     this.workload.hasEnded = true;
   }
 
@@ -312,7 +338,7 @@ export class Simulation {
     this.watchers.faults.isRestartDisabled = true;
     this.operatorFaults.isRestartDisabled = true;
     const groups = [
-      [...this.clients, this.watchers.process, this.#observer],
+      [...this.clients, this.watchers.process, this.#observer, this.delayedReports.process],
       this.chunkservers,
       this.masters,
     ];

@@ -1,4 +1,4 @@
-import { inTest, type Mutant } from "./mutant.ts";
+import { inCopies, inTest, type Mutant } from "./mutant.ts";
 
 /** Bugs of calls and of the answers to chunkservers (`shared/wire`, `master/api`). */
 export const CALL_MUTANTS: readonly Mutant[] = [
@@ -13,7 +13,7 @@ export const CALL_MUTANTS: readonly Mutant[] = [
         replace: "",
       },
     ],
-    caughtBy: inTest("test/master/api/confirm-chunks.test.ts"),
+    caughtBy: inCopies(12),
   },
   {
     name: "lost-report-without-intent",

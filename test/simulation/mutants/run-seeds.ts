@@ -20,6 +20,10 @@ type Simulation = (seed: number) => void | Promise<void>;
 
 const RAFT_TICKS = 1_200;
 const CLUSTER_SECONDS = 60;
+const COPIES_SHAPE = {
+  ...{ masters: 3, chunkservers: 3, clients: 2 },
+  ...{ workload: "files" as const, pace: 1 },
+};
 const NO_CLIENTS = { mutations: 0, refusals: 0, unanswered: 0, reads: 0, repeats: 0 };
 
 /** Loads the simulations. */
@@ -33,7 +37,8 @@ const SIMULATIONS: Record<SimulationName, () => Promise<Simulation>> = {
     const { simulateLog } = await import("../consensus/log-simulation.ts");
     return (seed) => simulateLog(seed, { ...noFaults(), acknowledged: 0, unknown: 0, reads: 0 });
   },
-  cluster: loadCluster,
+  cluster: () => loadCluster({}),
+  copies: () => loadCluster(COPIES_SHAPE),
   namespace: async () => {
     const { noFaults } = await import("../consensus/group-faults.ts");
     const { simulateNamespace } = await import("../consensus/namespace-simulation.ts");
@@ -45,8 +50,8 @@ const [name, first, last] = process.argv.slice(2);
 let seed = Number(first);
 // A failed assertion of the product in a timer or a callback reaches no other handler.
 process.on("uncaughtException", fail);
-// The cluster simulation has its own handler, which ignores errors of a corrupt state.
-if (name !== "cluster") process.on("unhandledRejection", fail);
+// The simulations of clusters have their own handler, which ignores errors of a corrupt state.
+if (name !== "cluster" && name !== "copies") process.on("unhandledRejection", fail);
 try {
   const simulate = await SIMULATIONS[name as SimulationName]();
   for (; seed <= Number(last); seed += 1) await simulate(seed);
@@ -55,12 +60,12 @@ try {
   fail(error);
 }
 
-async function loadCluster(): Promise<Simulation> {
+async function loadCluster(shape: Partial<typeof COPIES_SHAPE>): Promise<Simulation> {
   const { runSeed } = await import("../cluster/run-seed.ts");
   const { optionsOf } = await import("../cluster/simulation-options.ts");
   const { Violation } = await import("../cluster/violation.ts");
   return async (seed) => {
-    const outcome = await runSeed(optionsOf(seed, { seconds: CLUSTER_SECONDS }));
+    const outcome = await runSeed(optionsOf(seed, { seconds: CLUSTER_SECONDS, ...shape }));
     // The first line of the report contains the seed and the time. The result has its own seed field.
     if (outcome.kind === "failed") throw new Violation(outcome.report.replace(/^.*\n/, ""));
   };
