@@ -2,7 +2,11 @@ import { assert } from "../../shared/base/assert.ts";
 import type { ChunkId, InodeId, LogIndex } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import { CostMeter, ENTRY_UNITS_MAX } from "./cost.ts";
-import { FEATURE_LEVEL_COST } from "./feature-levels.ts";
+import {
+  FEATURE_LEVEL_COST,
+  FEATURE_LEVEL_FIRST,
+  FEATURE_LEVEL_LONG_FILES,
+} from "./feature-levels.ts";
 import type { FeedRecord } from "./feed-records.ts";
 import { FEED, feedKey, storedBytes } from "./feed-table.ts";
 import {
@@ -32,6 +36,7 @@ import type { ReplicaChanges } from "./replica-changes.ts";
 import { State } from "./state.ts";
 import {
   DIRECTORIES,
+  FEATURE_LEVEL,
   POSITIONS,
   RECLAIMS,
   type Table,
@@ -45,7 +50,13 @@ import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts
  * is on disk. "history" sorts first: within one index, superseded positions release their chunks
  * before the content of these positions is removed.
  */
-export const RECLAIM_KIND = { history: "1", content: "2", inode: "3", staged: "4" } as const;
+export const RECLAIM_KIND = {
+  history: "1",
+  content: "2",
+  inode: "3",
+  staged: "4",
+  copies: "5",
+} as const;
 /** A code of `RECLAIM_KIND`, one character. */
 export type ReclaimKind = (typeof RECLAIM_KIND)[keyof typeof RECLAIM_KIND];
 
@@ -53,7 +64,8 @@ export type ReclaimKind = (typeof RECLAIM_KIND)[keyof typeof RECLAIM_KIND];
  * Returns the key of a row of the reclaim queue.
  *
  * @param index the entry that made the subject invisible
- * @param subject a history key, a content id, an inode id or a session id, depending on `kind`
+ * @param subject a history key, a content id, an inode id, a session id, or what `raise-copies.ts` encodes,
+ *   depending on `kind`
  */
 export function reclaimKey(index: LogIndex, kind: ReclaimKind, subject: ByteText): Key {
   return (TABLE_BYTE.reclaim + u64(index) + kind + subject) as Key;
@@ -116,6 +128,12 @@ export class Change extends State {
   /** Whether the cluster's feature level bounds the cost of an entry. */
   get isCostBounded(): boolean {
     return this.featureLevel >= FEATURE_LEVEL_COST;
+  }
+
+  /** Whether `FEATURE_LEVEL_LONG_FILES` is reached. Not counted: the units of lower levels must not change. */
+  get isLongWorkDivided(): boolean {
+    const level = this.#layers.get(FEATURE_LEVEL, META_KEY.featureLevel) ?? FEATURE_LEVEL_FIRST;
+    return level >= FEATURE_LEVEL_LONG_FILES;
   }
 
   /** Counts the bytes of the command. */

@@ -4,19 +4,29 @@ import {
   CHUNK_BYTES_MIN,
   type ChunkId,
   type Digest,
+  type LogIndex,
 } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import { CONTENT_CHUNKS_MAX, INLINE_BYTES_MAX } from "../../shared/protocol/namespace-api.ts";
 import { type Change, RECLAIM_KIND } from "./change.ts";
-import { addKnownReference, addReference, checkChunk, raiseCopiesWanted } from "./chunks.ts";
+import { addKnownReference, addReference, checkChunk } from "./chunks.ts";
 import type { VerifiedChunk, VerifiedContent } from "./command.ts";
-import { type ContentId, contentKey, positionPrefix, prefixEnd, u64 } from "./keys.ts";
+import {
+  type ContentId,
+  contentKey,
+  historyPrefix,
+  positionPrefix,
+  prefixEnd,
+  supersededIndexOf,
+  u64,
+} from "./keys.ts";
 import type { FileContent, FileInode, PositionRecord } from "./records.ts";
 import { refusal } from "./refusal.ts";
 import type { TreeView } from "./state.ts";
 import { CONTENTS, POSITIONS } from "./tables.ts";
+import { HISTORY } from "./tree-tables.ts";
 
 /** The fields of a file's record that describe its content. */
 export interface ContentFields {
@@ -190,25 +200,53 @@ export function makeContent(
 }
 
 /**
- * Makes a new content with the chunks that a file had in the past. The positions of the old content
- * may have changed since then, but the history still references the chunks of that time.
+ * Returns the content that a file had at the index `at`. It is shared if its positions have not changed
+ * since then. Else the history still references the chunks of that time, and a new content gets them.
  *
  * @throws {Refusal} TOO_LARGE if this entry would restore more chunks than the largest file has
  */
-export function contentOfPast(change: Change, past: TreeView, file: FileInode): ContentFields {
+export function contentOfPast(
+  change: Change,
+  past: { readonly view: TreeView; readonly at: LogIndex },
+  file: FileInode,
+): ContentFields {
   const { sizeBytes, chunkSizeBytes, contentRoot, content, copiesWanted } = file;
   if (content.kind === "inline") return { sizeBytes, chunkSizeBytes, contentRoot, content };
   const { chunkCount } = content;
+  if (change.isLongWorkDivided && isUnchangedSince(change, content, past.at)) {
+    shareContent(change, content);
+    return { sizeBytes, chunkSizeBytes, contentRoot, content };
+  }
   if (change.addRestoredChunks(chunkCount) > CONTENT_CHUNKS_MAX) {
     throw refusal("restore-size", { chunkCount, max: CONTENT_CHUNKS_MAX });
   }
   const contentId = newContent(change);
   for (let position = 0; position < chunkCount; position += 1) {
-    const old = present(past.position(content.contentId, position), "a content has all positions");
+    const old = present(
+      past.view.position(content.contentId, position),
+      "a content has all positions",
+    );
     change.putNewPosition(contentId, position, { ...old, version: change.index });
     addKnownReference(change, old.chunkId, copiesWanted);
   }
   return { sizeBytes, chunkSizeBytes, contentRoot, content: { ...content, contentId } };
+}
+
+/**
+ * Returns whether a content of the past has the same positions as at the readable index `at`. The
+ * history has every position that was replaced or deleted since then.
+ */
+function isUnchangedSince(
+  change: Change,
+  { contentId, chunkCount }: Extract<FileContent, { kind: "chunks" }>,
+  at: LogIndex,
+): boolean {
+  if (change.position(contentId, chunkCount) !== undefined) return false;
+  const start = historyPrefix(positionPrefix(contentId));
+  for (const { key } of change.scan(HISTORY, { start, end: prefixEnd(start) })) {
+    if (supersededIndexOf(key) > at) return false;
+  }
+  return true;
 }
 
 /** Returns the fields of a file whose content has these chunks, in the order of their positions. */
@@ -262,11 +300,4 @@ export function positionsOf(change: Change, content: FileContent): readonly Posi
   const rows = change.rows(POSITIONS, { start, end: prefixEnd(start) }, CONTENT_CHUNKS_MAX);
   assert(rows.length === content.chunkCount, "a content has one position for each chunk");
   return rows.map((row) => row.value);
-}
-
-/** Raises the wanted number of copies of every chunk of a content. */
-export function raiseCopies(change: Change, content: FileContent, copiesWanted: number): void {
-  for (const { chunkId } of positionsOf(change, content)) {
-    raiseCopiesWanted(change, chunkId, copiesWanted);
-  }
 }

@@ -19,8 +19,9 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *     9  steps of the clock
  *    10  removal of chunkservers
  *    11  published uploads: the operation `publish`, and segments in the staging table
+ *    12  files of many chunks: copies that `reclaim` raises, restores that share a content
  */
-export const FEATURE_LEVEL_MAX = 11;
+export const FEATURE_LEVEL_MAX = 12;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
@@ -41,6 +42,8 @@ export const FEATURE_LEVEL_CLOCK_STEPS = 9;
 const FEATURE_LEVEL_REMOVE_SERVER = 10;
 /** The first level whose members publish uploads. */
 export const FEATURE_LEVEL_PUBLISH = 11;
+/** The first level that divides the work on a file of many chunks, or avoids it. */
+export const FEATURE_LEVEL_LONG_FILES = 12;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 

@@ -9,7 +9,6 @@ import {
   contentOfPast,
   emptyFields,
   makeContent,
-  raiseCopies,
   releaseContent,
   shareContent,
 } from "./contents.ts";
@@ -22,6 +21,7 @@ import {
 import { attachNew, newInode } from "./entries.ts";
 import { attributesEvent, contentEvent, storageClassEvent } from "./feed-records.ts";
 import { readViewAt } from "./queries.ts";
+import { raiseCopies } from "./raise-copies.ts";
 import { type DirectoryInode, type FileInode, type InodeRecord, makeFileInode } from "./records.ts";
 import { refusal } from "./refusal.ts";
 import { PastView } from "./state.ts";
@@ -225,7 +225,7 @@ export function restore(change: Change, operation: OperationOf<"restore">): Inod
     return addDirectory(change, resolved.parent as DirectoryInode, resolved.name, source);
   }
   const file = fileToReplace(change, resolved, { replace });
-  const fields = contentOfPast(change, past, source);
+  const fields = contentOfPast(change, { view: past, at: index }, source);
   const { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted } = source;
   const kept = { mode, uid, gid, mtimeMs, atimeMs, storageClass, copiesWanted };
   if (file !== undefined) {

@@ -109,7 +109,8 @@ export function u64(value: number): ByteText {
   );
 }
 
-function u32(value: number): ByteText {
+/** Encodes an integer below 2^32 in 4 bytes, big-endian. */
+export function u32(value: number): ByteText {
   assert(value >= 0 && value < 2 ** 32, "a position fits into 32 bits");
   return String.fromCharCode(value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255);
 }
@@ -120,7 +121,8 @@ export function readU64(text: ByteText, offset: number): number {
   return readU32(text, offset) * 2 ** 32 + readU32(text, offset + 4);
 }
 
-function readU32(text: ByteText, offset: number): number {
+/** Decodes the integer that `u32` encoded at `offset`. */
+export function readU32(text: ByteText, offset: number): number {
   let value = 0;
   for (let index = offset; index < offset + 4; index += 1) {
     value = value * 256 + text.charCodeAt(index);

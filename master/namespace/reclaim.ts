@@ -23,6 +23,7 @@ import {
   tombstoneKey,
   u64,
 } from "./keys.ts";
+import { continueRaise } from "./raise-copies.ts";
 import type { FileContent, InodeRecord, PositionRecord } from "./records.ts";
 import { stagedTreesOf } from "./staged-totals.ts";
 import { deleteStagedRow } from "./staging.ts";
@@ -42,6 +43,9 @@ import { ENTRIES, HISTORY, INODES } from "./tree-tables.ts";
 /** Entry, directory, inode, totals, event, and three rows of the history and the queue. */
 const RECORDS_OF_DETACH = 8;
 
+/** Position, chunk, and row of the under-replicated table. */
+const RECORDS_OF_RAISE = 3;
+
 /** The state of one reclaim step. */
 interface ReclaimStep {
   readonly change: Change;
@@ -57,7 +61,7 @@ interface QueueItem {
   /** Index of the entry that made the subject invisible. */
   readonly index: LogIndex;
   readonly kind: ReclaimKind;
-  /** A history key, a content id, an inode id or a session id, depending on `kind`. */
+  /** A history key, a content id, an inode id, a session id or a `Raise`, depending on `kind`. */
   readonly subject: ByteText;
   /**
    * Number of times that the entry queued the subject. 0: the references were already subtracted.
@@ -163,8 +167,11 @@ function reclaimItem(step: ReclaimStep, item: QueueItem): void {
     case RECLAIM_KIND.staged:
       reclaimStaged(step, item);
       return;
+    case RECLAIM_KIND.copies:
+      continueRaiseOf(step, item);
+      return;
     default:
-      assert(item.kind === RECLAIM_KIND.inode, "the queue has four kinds of rows");
+      assert(item.kind === RECLAIM_KIND.inode, "the queue has five kinds of rows");
       reclaimInode(step, item);
   }
 }
@@ -243,6 +250,15 @@ function reclaimContent(step: ReclaimStep, item: QueueItem): void {
   if (step.budget <= 0) return;
   change.deleteUnversioned(CONTENTS, contentKey(id));
   finish(step, item);
+}
+
+/** Raises the wanted copies of the chunks of a long file, as far as the budget allows. */
+function continueRaiseOf(step: ReclaimStep, item: QueueItem): void {
+  const limit = Math.max(Math.floor(step.budget / RECORDS_OF_RAISE), 1);
+  const { count, rest } = continueRaise(step.change, item.subject, limit);
+  step.budget -= count * RECORDS_OF_RAISE;
+  finish(step, item);
+  if (rest !== null) queuePart(step, item, { kind: RECLAIM_KIND.copies, subject: rest });
 }
 
 /**

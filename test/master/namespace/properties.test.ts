@@ -1,18 +1,42 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import {
+  FEATURE_LEVEL_FIRST,
+  FEATURE_LEVEL_MAX,
+} from "../../../master/namespace/feature-levels.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
 import type { Attributes } from "../../../shared/protocol/attributes.ts";
 import type { PathVersion } from "../../../shared/protocol/history-api.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
-import { at, codeOf, DAY_MS, dump, messageOf, serverId, TestStateMachine } from "./harness.ts";
+import {
+  assertOk,
+  at,
+  codeOf,
+  DAY_MS,
+  dump,
+  messageOf,
+  serverId,
+  TestStateMachine,
+} from "./harness.ts";
 import { checkInvariants } from "./invariants.ts";
 import { type Step, step } from "./random-operations.ts";
 import { pathsOf, TreeModel } from "./tree-model.ts";
 
 const steps = fc.array(step, { minLength: 1, maxLength: 40 });
+const recordsMaxes = fc.integer({ min: 1, max: 20 });
+const level = fc.constantFrom(FEATURE_LEVEL_FIRST, FEATURE_LEVEL_MAX);
+
+/** Returns a state machine at a feature level, and a model with the same state. */
+async function makePair(featureLevel: number): Promise<[TestStateMachine, TreeModel]> {
+  const machine = await TestStateMachine.make();
+  const model = new TreeModel();
+  model.saveState(machine.index, machine.namespace.oldestReadableIndex());
+  assertOk(machine.apply({ kind: "raise-feature-level", level: featureLevel }));
+  return [machine, model];
+}
 
 /**
  * Replays the leader's log, with a flush after the entries whose index modulo 7 is in `flushAt`.
@@ -58,9 +82,8 @@ async function runStep(machine: TestStateMachine, planned: Step, model: TreeMode
 describe("the namespace under random transactions", () => {
   it("agrees with a model, at present and as of every readable index", async () => {
     await fc.assert(
-      fc.asyncProperty(steps, async (list) => {
-        const machine = await TestStateMachine.make();
-        const model = new TreeModel();
+      fc.asyncProperty(steps, level, async (list, featureLevel) => {
+        const [machine, model] = await makePair(featureLevel);
         const past: { index: LogIndex; paths: Map<string, string> }[] = [];
         for (const planned of list) {
           await runStep(machine, planned, model);
@@ -94,9 +117,8 @@ describe("the namespace under random transactions", () => {
 
   it("keeps its invariants after every step, and only the root after everything is removed", async () => {
     await fc.assert(
-      fc.asyncProperty(steps, fc.integer({ min: 1, max: 20 }), async (list, recordsMax) => {
-        const machine = await TestStateMachine.make();
-        const model = new TreeModel();
+      fc.asyncProperty(steps, level, recordsMaxes, async (list, featureLevel, recordsMax) => {
+        const [machine, model] = await makePair(featureLevel);
         for (const planned of list) {
           await runStep(machine, planned, model);
           await machine.namespace.flush();
@@ -128,7 +150,7 @@ describe("the namespace under random transactions", () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.array(fc.integer({ min: 0, max: 6 })), async (list, flushAt) => {
         run += 1;
-        const leader = await TestStateMachine.make();
+        const [leader] = await makePair(FEATURE_LEVEL_MAX);
         const follower = await TestStateMachine.empty(await stores.open(`run-${run}`));
         for (const planned of list)
           await runStep(leader, planned, new TreeModel()).catch(ignoreModel);
