@@ -139,8 +139,8 @@ export class Member implements Driver {
   propose(command: Uint8Array): Promise<Applied> {
     if (this.#haltReason !== null) return Promise.reject(this.#haltReason);
     if (this.#applier.isFull) {
-      const message = "Cannot propose a command: the disk of this leader is full";
-      return Promise.reject(new AshlarError("NO_SPACE", message));
+      const full = "Cannot propose a command: the disk of this leader is full";
+      return Promise.reject(new AshlarError("NO_SPACE", full));
     }
     const applied = this.#proposals.add(command);
     this.#loop.wake();
@@ -199,8 +199,7 @@ export class Member implements Driver {
 
   async prepareStop(): Promise<void> {
     const { clock } = this.#deps.options.env;
-    const isLeading = this.#leadership.role === "leader" && this.#haltReason === null;
-    if (isLeading) {
+    if (this.#leadership.role === "leader" && this.#haltReason === null) {
       // If no successor takes over before the timeout, the other members hold an election.
       const handingOver = this.#membershipChanger.transfer(null).catch(() => {});
       await Promise.race([handingOver, clock.sleep(this.#deps.timing.electionTimeoutMsMin)]);
@@ -254,25 +253,23 @@ export class Member implements Driver {
    */
   #fail(error: AshlarError): void {
     if (this.#closing !== null || this.#haltReason !== null) return;
-    const { options } = this.#deps;
-    options.env.log.error("This member has halted", { error });
+    this.#deps.options.env.log.error("This member has halted", { error });
     this.#halt(haltError(error));
     this.#offers.fail();
-    if (error.code !== "NO_SPACE") options.onFatal(error);
+    if (error.code !== "NO_SPACE") this.#deps.options.onFatal(error);
   }
 
   #makeLoop(): RaftLoop {
     const { options, node, timing } = this.#deps;
-    const { clock } = options.env;
     return new RaftLoop({
-      clock,
+      clock: options.env.clock,
       node,
       tickMs: timing.heartbeatIntervalMs / TICKS_PER_HEARTBEAT,
       stallMs: timing.electionTimeoutMsMin / 2,
       deps: {
         submitRequests: () => {
           proposeQueued(node, this.#proposals, this.#statusTracker.leaderAddress);
-          startReads(node, this.#reads, clock.monotonicMs());
+          startReads(node, this.#reads, options.env.clock.monotonicMs());
         },
         onLeadership: (leadership) => this.#onLeadership(leadership),
         send: (messages) => this.#send(messages),

@@ -81,7 +81,13 @@ const METHODS_WITHOUT_A_FILE = [
 ];
 const METHODS_WITHOUT_PATH = [
   ...["constructor", "lastIndex", "asOf", "transact", "transaction", "status", "masters", "backup"],
-  ...["defineStorageClass", "listStorageClasses", "trimHistory", "setHistoryRetention"],
+  ...[
+    "defineStorageClass",
+    "listStorageClasses",
+    "trimHistory",
+    "setHistoryRetention",
+    "removeServer",
+  ],
 ];
 
 describe("the end of a path (path_resolution(7), rm(1), rmdir(2), rename(2))", () => {

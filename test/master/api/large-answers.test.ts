@@ -30,6 +30,7 @@ async function startLeader() {
   const registry = new Registry({ clock, random: new SeededRandom(1), times });
   for (const name of ["s1", "s2", "s3"]) {
     const location = { serverId: serverId(name), address: `${name}:1`, host: name, rack: "r" };
+    machine.apply({ kind: "register-server", nowMs: machine.nowMs, server: location });
     registry.recordRegistration(location, SPACE);
   }
   const handlers = new Map<string, CallHandler<unknown, unknown>>();

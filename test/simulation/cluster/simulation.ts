@@ -12,6 +12,7 @@ import { Faults } from "./faults.ts";
 import { startFounders } from "./founding-fault.ts";
 import { Operator } from "./operator.ts";
 import { OperatorFaults } from "./operator-faults.ts";
+import { rotated } from "./rotated.ts";
 import { makeClient, type SimulatedClient } from "./simulated-client.ts";
 import {
   addressesOf,
@@ -44,12 +45,6 @@ const HEALTH_POLL_MS = 250;
 /** Time after the last client in which its session expires and its uploads are reclaimed. */
 const UNSTAGED_MS_MAX = 120_000;
 const CONNECT_TIMEOUT_MS = 5_000;
-
-/** Returns the items rotated to the left, so that each client starts with a different master. */
-function rotated<T>(items: readonly T[], by: number): T[] {
-  const first = by % items.length;
-  return [...items.slice(first), ...items.slice(0, first)];
-}
 
 /** A whole cluster of production masters, chunkservers and clients in a simulated environment. */
 export class Simulation {
@@ -395,18 +390,14 @@ export class Simulation {
   #describePending(): string {
     const alive = new Set(this.clients.map((client) => client.clock));
     const calls = this.workload.pendingCalls(({ clock }) => alive.has(clock));
-    const states = [...this.masters, ...this.chunkservers, ...this.clients]
-      .filter((each) => !each.isUp)
-      .map((each) => `${each.host} is ${each.state}`);
+    const processes = [...this.masters, ...this.chunkservers, ...this.clients];
+    const down = processes.filter((each) => !each.isUp);
+    const states = down.map((each) => `${each.host} is ${each.state}`);
     return [...states, ...calls].map((text) => `; ${text}`).join("");
   }
 
   /** Runs events until `work` settles. `work` is undefined if the observer is not running. */
-  async #runUntilSettled<T>(
-    action: string,
-    msMax: number,
-    work: Promise<T> | undefined,
-  ): Promise<T> {
+  async #runUntilSettled<T>(action: string, msMax: number, work?: Promise<T>): Promise<T> {
     if (work === undefined) throw new Violation(`The observer is not running: ${action}`);
     let isSettled = false;
     const watched = work.finally(() => {
