@@ -48,11 +48,12 @@ const SHARED_CLUSTER = {
  * own. The other folders share one process per role (test/client, test/master, …).
  */
 const SECONDS = {
+  "test/client/integration": 110,
   "test/cluster/masters": 80,
   "test/cluster/failures.test.ts": 60,
   "test/cluster/processes": 55,
+  "test/client": 70,
   "test/simulation/cluster": 50,
-  "test/client/integration": 45,
   "test/cluster/data": 55,
   "test/chunkserver": 35,
   "test/master/driver": 35,

@@ -22,7 +22,7 @@ export class Refusal extends Error {
   readonly reason: Reason;
   readonly facts: Facts;
   readonly details: Details;
-  /** The whole target of the refused lookup and its path. Not stored: only refusal-words-0.1.ts uses it. */
+  /** The whole target of the refused lookup and its path. Not stored: only refusal-words-0-1.ts uses it. */
   readonly lookup: RefusedLookup | null;
 
   constructor(

@@ -12,7 +12,7 @@ import { copy, create, put, restore, setAttributes, setStorageClass } from "./fi
 import { publish } from "./publish.ts";
 import type { InodeRecord } from "./records.ts";
 import { Refusal, refusal } from "./refusal.ts";
-import { frozenRefusal } from "./refusal-words-0.1.ts";
+import { frozenRefusal } from "./refusal-words-0-1.ts";
 import { rename } from "./rename.ts";
 import { stage, stageDirectory, unstage } from "./staging.ts";
 import { resolve, showTarget } from "./tree.ts";

@@ -7,7 +7,7 @@ import { outcomeKey, textToBytes } from "../../../master/namespace/keys.ts";
 import { Refusal } from "../../../master/namespace/refusal.ts";
 import type { Facts } from "../../../master/namespace/refusal-reason.ts";
 import { REASONS, type Reason, wordsOfRefusal } from "../../../master/namespace/refusal-words.ts";
-import { frozenRefusal } from "../../../master/namespace/refusal-words-0.1.ts";
+import { frozenRefusal } from "../../../master/namespace/refusal-words-0-1.ts";
 import { errorOfRefused } from "../../../master/namespace/refused-answer.ts";
 import { OUTCOMES } from "../../../master/namespace/tables.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";

@@ -244,7 +244,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     breaks: "docs/decisions/0016: equal hashes below feature level 8",
     edits: [
       {
-        file: "master/namespace/refusal-words-0.1.ts",
+        file: "master/namespace/refusal-words-0-1.ts",
         find: 'name === "path" ?',
         replace: 'name === "" ?',
       },
