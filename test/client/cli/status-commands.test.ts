@@ -78,7 +78,7 @@ describe("commands that show a cluster", () => {
     const { stdout } = await run(undefined, "status", "--json");
     const [status] = jsonLines(stdout);
     const [master] = (status?.["masters"] ?? []) as Record<string, unknown>[];
-    assert.equal(master?.["clock_ahead_ms"], 0);
+    assert.ok(Math.abs(master?.["clock_ahead_ms"] as number) < 1_000);
     const reset = await run(undefined, "cluster", "reset-clock", "--yes", "--json");
     assert.equal(reset.status, 0, reset.stderr);
     const [times] = jsonLines(reset.stdout) as Record<string, number>[];
