@@ -72,12 +72,7 @@ export class FeedHub {
       this.#waiting.add(waiting.within, waiting);
       if (this.#next !== null) return;
       this.#next = watcher.next;
-      this.#readWhileWatched().then(
-        () => {
-          this.#next = null;
-        },
-        (error: unknown) => this.#fail(error),
-      );
+      this.#readWhileWatched().catch((error: unknown) => this.#fail(error));
     });
     return { end, cancel };
   }
@@ -85,13 +80,17 @@ export class FeedHub {
   async #readWhileWatched(): Promise<void> {
     while (this.#waiting.size > 0) {
       await this.#waitForEvents();
+      if (this.#waiting.size === 0) break;
       this.#readEvents();
       this.#endDueWaits();
     }
+    // In the turn of the check: a watcher that comes later starts the reader again.
+    this.#next = null;
   }
 
   #fail(error: unknown): void {
     this.#next = null;
+    if (this.#waiting.size === 0 && !isAshlarError(error)) throw error; // A bug: the process stops.
     for (const waiting of this.#waiting.all()) this.#end(waiting, (each) => each.reject(error));
   }
 

@@ -158,7 +158,14 @@ export class ClusterClock implements AsyncDisposable {
     const step = this.#stepToAgreed();
     env.log.warn("Stepping the time of the cluster to the clocks of the masters", { ...step });
     const canStep = state().featureLevel >= FEATURE_LEVEL_CLOCK_STEPS;
-    await this.#step(step, canStep ? propose : async () => {});
+    try {
+      await this.#step(step, canStep ? propose : async () => {});
+    } catch (error) {
+      if (!isAshlarError(error) || error.retry !== "never") throw error;
+      env.log.error("The time of the cluster cannot be stepped: it approaches the clocks slowly", {
+        error,
+      });
+    }
   }
 
   /**
@@ -176,13 +183,20 @@ export class ClusterClock implements AsyncDisposable {
 
   async #step(step: Step, propose: (command: Command) => Promise<unknown>): Promise<void> {
     const { clock } = this.#options.env;
-    // From now on entries have the new time: those that follow the step must not undo it.
+    const before = this.#base;
+    const after = { stampMs: step.toMs, atMs: clock.monotonicMs() };
     this.#isStepping = true;
-    this.#base = { stampMs: step.toMs, atMs: clock.monotonicMs() };
-    this.#creditMs = 0;
+    // Entries that follow a step back must not undo it. Those that follow a step forward have the new
+    // time only once the step is committed: without it the retention would count the difference.
+    if (step.toMs < step.fromMs) this.#base = after;
     try {
       await propose({ kind: "step-clock", ...step });
+      this.#base = after;
+      this.#creditMs = 0;
       this.#seenStateMs = this.#options.state().clockMs;
+    } catch (error) {
+      this.#base = before;
+      throw error;
     } finally {
       this.#isStepping = false;
     }

@@ -143,6 +143,23 @@ describe("the feed of many watchers", () => {
     assert.deepEqual(ends.get("/a"), { next: before, hasEvents: true });
   });
 
+  it("wakes a watcher that comes at any time while the last one is woken", async () => {
+    for (let depth = 0; depth < 16; depth += 1) {
+      const { machine, ends, wait, now, applied } = await makeHub();
+      machine.run(makeDirectory("/a"));
+      wait("/a", now());
+      machine.run({ kind: "create", target: at("/a/f"), ...OWNER });
+      const applying = applied();
+      for (let count = 0; count < depth; count += 1) await Promise.resolve();
+      wait("/b", now());
+      await applying;
+      const position = now();
+      machine.run(makeDirectory("/b"));
+      await applied();
+      assert.deepEqual(ends.get("/b"), { next: position, hasEvents: true }, `${depth} microtasks`);
+    }
+  });
+
   it("ends all waits when this master no longer applies entries", async () => {
     const { wait, now, failed } = await makeHub();
     const first = wait("/a", now());

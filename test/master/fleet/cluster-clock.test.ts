@@ -175,8 +175,36 @@ describe("the clock of the cluster", () => {
       Promise.reject(new AshlarError("NOT_LEADER", "Cannot propose")),
     );
     await assert.rejects(failed, { code: "NOT_LEADER" });
+    assert.equal(masters.errorMs(), TEN_YEARS_MS);
     masters.state.clockMs += 5;
     assert.equal(masters.errorMs(), TEN_YEARS_MS + 5);
+  });
+
+  it("steps forward again if a step of a new leader fails, and in no other way", async () => {
+    const masters = new Masters(-3 * DAY_MS);
+    const stamps: number[] = [];
+    const lost = masters.clock.prepare(async () => {
+      stamps.push(masters.errorMs());
+      throw new AshlarError("NOT_LEADER", "Cannot propose");
+    });
+    await assert.rejects(lost, { code: "NOT_LEADER" });
+    stamps.push(masters.errorMs());
+    for (const errorMs of stamps) assert.ok(errorMs < -2 * DAY_MS, `${errorMs} ms`);
+    await masters.clock.prepare(masters.propose);
+    assert.deepEqual(
+      masters.proposed.map(({ kind }) => kind),
+      ["step-clock"],
+    );
+    assert.equal(masters.errorMs(), 0);
+  });
+
+  it("serves without a step that the state refuses for ever", async () => {
+    const masters = new Masters(-3 * DAY_MS);
+    await masters.clock.prepare(() =>
+      Promise.reject(new AshlarError("TOO_LARGE", "Cannot set the time: too many steps")),
+    );
+    assert.ok(masters.errorMs() < -2 * DAY_MS);
+    assert.match(JSON.stringify(masters.log.lines), /cannot be stepped/);
   });
 
   it("takes over the time of a new cluster from a majority, and then that of the state", async () => {
