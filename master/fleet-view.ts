@@ -94,10 +94,10 @@ export interface RepairState {
   /** Returns chunks with fewer recorded replicas than wanted, by ascending id, after `after`. */
   underReplicated(after: ChunkId | null, limit: number): readonly ChunkId[];
   /**
-   * Returns the chunks whose recorded or wanted replicas have changed since the last call. Null if
-   * there were too many.
+   * Returns chunks whose recorded or wanted replicas have changed, at most `limit`. Each change is
+   * returned once. Null if there were too many to keep: changes are lost then.
    */
-  takeReplicaChanges(): ReadonlyMap<ChunkId, RepairChunk> | null;
+  takeReplicaChanges(limit: number): ReadonlyMap<ChunkId, RepairChunk> | null;
 }
 
 /** A chunk as the namespace records it. */

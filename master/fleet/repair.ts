@@ -39,9 +39,11 @@ export interface RepairLimits {
 }
 
 /*
- * The work of one step, in chunks that are read from the state: together about 10 ms. Each kind of
- * work has its own share, so that none waits for another.
+ * The work of one step, in chunks: together about 10 ms. Each kind of work has its own share, so that
+ * none waits for another. Checked chunks are in memory, and their servers are evaluated. All others
+ * are read from the state.
  */
+const CHECKED_PER_STEP = 2_000;
 const CHANGED_PER_STEP = 200;
 const ORDERED_PER_STEP = 350;
 const SCANNED_PER_STEP = 400;
@@ -201,7 +203,7 @@ export class Repair implements RepairView {
 
   /** Classifies the chunks whose replicas or orders have changed. */
   #takeChanges(state: RepairState): void {
-    const changes = state.takeReplicaChanges();
+    const changes = state.takeReplicaChanges(CHECKED_PER_STEP);
     for (const [chunkId, chunk] of changes ?? []) {
       if (this.#concernsRepair(chunkId, chunk)) this.#changed.add(chunkId);
     }
@@ -253,10 +255,18 @@ export class Repair implements RepairView {
     foundBy: RepairScan | null = null,
   ): DangerClass | null {
     const copies = this.#copiesOf(state, chunkId);
-    const missing = copies === null ? 0 : copiesMissing(copies);
-    if (copies === null || missing <= this.#orders.countOfChunk(chunkId)) {
+    if (copies !== null) return this.#place(copies, foundBy);
+    this.#waiting.delete(chunkId);
+    return null;
+  }
+
+  /** See `#classify`. */
+  #place(copies: ChunkCopies, foundBy: RepairScan | null): DangerClass | null {
+    const { chunkId } = copies;
+    const missing = copiesMissing(copies);
+    if (missing <= this.#orders.countOfChunk(chunkId)) {
       this.#waiting.delete(chunkId);
-      return copies === null || missing === 0 ? null : classOf(copies);
+      return missing === 0 ? null : classOf(copies);
     }
     const dangerClass = classOf(copies);
     const scan = this.#scans.ownerOf(copies.firstMissing);
@@ -297,7 +307,7 @@ export class Repair implements RepairView {
       tried += 1;
       const result = this.#orderCopies(state, chunkId);
       if (result === "too-large") failures += 1 / LARGE_PER_CLASS;
-      else if (result === 0) failures += 1 / FAILURES_PER_CLASS;
+      else if (result === "no-server") failures += 1 / FAILURES_PER_CLASS;
     }
     return tried;
   }
@@ -305,14 +315,20 @@ export class Repair implements RepairView {
   /**
    * Orders the missing copies of a waiting chunk.
    *
-   * @returns the number of ordered copies, or that no server has space for the chunk
+   * @returns why no copy is ordered of a chunk that needs one: it is larger than the space of every
+   *   server, or no server is found for another reason. Null in all other cases
    */
-  #orderCopies(state: RepairState, chunkId: ChunkId): number | "too-large" {
-    const dangerClass = this.#classify(state, chunkId);
+  #orderCopies(state: RepairState, chunkId: ChunkId): "too-large" | "no-server" | null {
     const copies = this.#copiesOf(state, chunkId);
-    if (dangerClass === null || isDelayed(dangerClass) || copies === null) return 0;
+    if (copies === null) {
+      this.#waiting.delete(chunkId);
+      return null;
+    }
+    // The state of its servers may have changed since the chunk was put into its class.
+    const dangerClass = this.#place(copies, null);
+    if (dangerClass === null || isDelayed(dangerClass)) return null;
     const missing = copiesMissing(copies) - this.#orders.countOfChunk(chunkId);
-    if (missing <= 0 || sourcesOf(copies).length === 0) return 0;
+    if (missing <= 0 || sourcesOf(copies).length === 0) return null;
     if (copies.lengthBytes > this.#spaceBytesMax) {
       this.#releasePlace(copies, dangerClass);
       return "too-large";
@@ -322,7 +338,7 @@ export class Repair implements RepairView {
     for (const target of targets) this.#orderCopy(state, copies, target);
     if (targets.length === missing) this.#waiting.delete(chunkId);
     else if (targets.length === 0) this.#releasePlace(copies, dangerClass);
-    return targets.length;
+    return targets.length === 0 ? "no-server" : null;
   }
 
   #chooseTargets(copies: ChunkCopies, count: number): readonly ServerLocation[] {

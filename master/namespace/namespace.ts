@@ -428,8 +428,8 @@ export class Namespace implements StateMachine {
   }
 
   /** Returns the chunks whose replicas have changed: see `ReplicaChanges`. */
-  takeReplicaChanges(): ReadonlyMap<ChunkId, ChunkRecord> | null {
-    return this.#replicaChanges.take();
+  takeReplicaChanges(limit: number): ReadonlyMap<ChunkId, ChunkRecord> | null {
+    return this.#replicaChanges.take(limit);
   }
 
   purgesOf(serverId: ServerId, limit: number): readonly PurgeView[] {

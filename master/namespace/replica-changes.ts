@@ -10,7 +10,7 @@ const CHUNKS_MAX = 20_000;
  * that an entry removes is not noted.
  */
 export class ReplicaChanges {
-  #chunks = new Map<ChunkId, ChunkRecord>();
+  readonly #chunks = new Map<ChunkId, ChunkRecord>();
   #isOverflown = false;
 
   /** Notes a chunk with its present record. */
@@ -22,11 +22,21 @@ export class ReplicaChanges {
     this.#isOverflown = true;
   }
 
-  /** Returns the chunks since the last call. Null if there were too many to keep. */
-  take(): ReadonlyMap<ChunkId, ChunkRecord> | null {
-    const chunks = this.#isOverflown ? null : this.#chunks;
-    this.#chunks = new Map();
-    this.#isOverflown = false;
-    return chunks;
+  /**
+   * Returns the chunks that were noted first, at most `limit`, and forgets them. Null if there were
+   * too many to keep.
+   */
+  take(limit: number): ReadonlyMap<ChunkId, ChunkRecord> | null {
+    if (this.#isOverflown) {
+      this.#isOverflown = false;
+      return null;
+    }
+    const taken = new Map<ChunkId, ChunkRecord>();
+    for (const [id, chunk] of this.#chunks) {
+      if (taken.size === limit) break;
+      taken.set(id, chunk);
+      this.#chunks.delete(id);
+    }
+    return taken;
   }
 }

@@ -86,10 +86,10 @@ export class RecordedChunks implements RepairState {
     return this.#page(after, limit, (chunk) => chunk.servers.size < chunk.copiesWanted);
   }
 
-  takeReplicaChanges(): ReadonlyMap<ChunkId, RepairChunk> | null {
+  takeReplicaChanges(limit = Number.POSITIVE_INFINITY): ReadonlyMap<ChunkId, RepairChunk> | null {
     const changes = this.#changes;
-    this.#changes = new Map();
-    return changes;
+    this.#changes = new Map([...(changes ?? [])].slice(limit));
+    return changes === null ? null : new Map([...changes].slice(0, limit));
   }
 
   #noteChange(id: ChunkId): void {

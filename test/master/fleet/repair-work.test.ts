@@ -5,7 +5,7 @@ import { chunkId, RepairFixture } from "./repair-fixture.ts";
 /** More than the places of one class of the waiting set. */
 const MANY = 21_000;
 /** Rows of the state that one step may read. */
-const ROWS_PER_STEP_MAX = 2_000;
+const ROWS_PER_STEP_MAX = 1_500;
 
 describe("the list of chunks to repair", () => {
   it("contains a chunk that is committed after the scan of its failed server", async () => {
@@ -101,6 +101,45 @@ describe("the list of chunks to repair", () => {
       fixture.orders().map((order) => order.chunkId),
       [chunkId(2 * MANY)],
     );
+  });
+
+  it("passes over chunks that need no copy any longer when it orders the copies of a class", async () => {
+    const fixture = new RepairFixture(6, {
+      copiesTotal: 1_000,
+      copiesPerTarget: 64,
+      massLossShare: 0.3,
+    });
+    for (let number = 0; number < 2_000; number += 1) {
+      fixture.state.add(number, number % 4 === 0 ? [2, 3, 4] : [1, 3, 4]);
+    }
+    fixture.state.takeReplicaChanges();
+    fixture.silence(1, 2);
+    await fixture.pass(60_000);
+    assert.equal(fixture.repair.isHalted, true);
+    assert.deepEqual(fixture.orders(), []);
+    fixture.revive(1);
+    await fixture.pass(1_000);
+    const ordered = fixture.orders().length;
+    assert.ok(ordered >= 20, `${ordered} copies were ordered in the step`);
+  });
+
+  it("evaluates the servers of a bounded number of changed chunks in each step", async () => {
+    const fixture = new RepairFixture(5);
+    for (let number = 0; number < 18_000; number += 1) fixture.state.add(number, [1, 2, 3]);
+    let evaluated = 0;
+    const isAvailable = fixture.registry.isAvailable.bind(fixture.registry);
+    fixture.registry.isAvailable = (id) => {
+      evaluated += 1;
+      return isAvailable(id);
+    };
+    let evaluatedMax = 0;
+    for (let step = 0; step < 12; step += 1) {
+      evaluated = 0;
+      await fixture.pass(1_000);
+      evaluatedMax = Math.max(evaluatedMax, evaluated);
+    }
+    assert.ok(evaluatedMax <= 7_000, `a step evaluated ${evaluatedMax} servers`);
+    assert.deepEqual(fixture.state.takeReplicaChanges(), new Map(), "all changes are taken");
   });
 
   it("counts no chunk when its failed servers return", async () => {
