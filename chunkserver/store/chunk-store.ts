@@ -190,7 +190,7 @@ export class ChunkStore implements AsyncDisposable {
     return purgeReplica(this.#deps, chunkId, purgeIndex);
   }
 
-  /** Makes confirmed chunks due again after a restore of the masters: see `confirmAgain`. */
+  /** Makes confirmed chunks due again after a restore of the masters or an update: see `confirmAgain`. */
   confirmAgain(chunkKey: Uint8Array, limit: number): Promise<number> {
     return confirmAgain(this.#deps, { chunkKey, limit });
   }

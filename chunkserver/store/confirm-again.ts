@@ -12,8 +12,8 @@ import type { StoreDeps } from "./store-deps.ts";
 /**
  * Makes up to `limit` confirmed chunks due for confirmation if the masters have another chunk key than
  * those that confirmed them. The chunk key changes with a restore from a backup: the restored masters
- * do not know the copies that were confirmed after the backup (docs/decisions/0010). Continues after a
- * restart where it ended.
+ * do not know the copies that were confirmed after the backup (docs/decisions/0010). The first start of
+ * this version finds no hash and does the same. Continues after a restart where it ended.
  *
  * @returns the number of chunks that were read. 0: all chunks are done
  */

@@ -79,9 +79,10 @@ export class MasterLink {
   }
 
   /**
-   * Asks the leader about the sealed chunks that are not confirmed and whose intent has expired, and
-   * after a restore of the masters about all chunks. Keeps or deletes each chunk as the leader decides.
-   * Resolves with the number of chunks of this step; 0 if nothing is left to do.
+   * Asks the leader about the sealed chunks that are not confirmed and whose intent has expired. Asks
+   * about all chunks after a restore of the masters, and at the first start of this version. Keeps or
+   * deletes each chunk as the leader decides. Resolves with the number of chunks of this step; 0 if
+   * nothing is left to do.
    */
   async confirm(signal: AbortSignal): Promise<number> {
     const { store } = this.#options;

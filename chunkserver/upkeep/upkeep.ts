@@ -8,6 +8,11 @@ import { pause, type RepeatDeps, repeat } from "./repeat.ts";
 import type { Scrub } from "./scrub.ts";
 
 const CONFIRM_INTERVAL_MS = 5_000;
+/**
+ * Pause between two steps of the confirmation. Each has up to 1,000 chunks and is one turn of the
+ * leader, and after a restore or an update all chunkservers confirm all their chunks.
+ */
+const CONFIRM_STEP_PAUSE_MS = 200;
 const SWEEP_INTERVAL_MS = 5_000;
 /** Pause between two steps of rewriting packed files, so that reads and writes can run. */
 const SWEEP_STEP_PAUSE_MS = 50;
@@ -37,7 +42,7 @@ export async function runUpkeep(options: UpkeepDeps): Promise<void> {
       link.heartbeat(orders, signal),
     ),
     repeat(deps, { name: "Confirmation", intervalMs: () => CONFIRM_INTERVAL_MS, signal }, () =>
-      confirmAll(link, signal),
+      confirmAll(link, options),
     ),
     repeat(deps, { name: "Sweep", intervalMs: () => SWEEP_INTERVAL_MS, signal }, () =>
       sweepAll(store, options),
@@ -56,9 +61,10 @@ export async function runUpkeep(options: UpkeepDeps): Promise<void> {
   await orders.idle();
 }
 
-async function confirmAll(link: MasterLink, signal: AbortSignal): Promise<void> {
+async function confirmAll(link: MasterLink, { clock, signal }: UpkeepDeps): Promise<void> {
   while (!signal.aborted) {
     if ((await link.confirm(signal)) === 0) return;
+    await pause(clock, CONFIRM_STEP_PAUSE_MS, signal);
   }
 }
 

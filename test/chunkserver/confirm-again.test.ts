@@ -3,11 +3,14 @@ import { describe, it } from "node:test";
 import { MasterLink, type MasterLinkDeps } from "../../chunkserver/upkeep/master-link.ts";
 import { OrderResults } from "../../chunkserver/upkeep/order-results.ts";
 import type { Orders } from "../../chunkserver/upkeep/orders.ts";
+import { runUpkeep } from "../../chunkserver/upkeep/upkeep.ts";
 import type { ChunkId } from "../../shared/base/ids.ts";
 import { MemoryStores } from "../../shared/platform/memory-store.ts";
 import * as fleet from "../../shared/protocol/fleet-api.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
-import { CLUSTER_A } from "../support/wire-fixture.ts";
+import { SeededRandom } from "../support/seeded-random.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+import { CLUSTER_A, MemoryLog } from "../support/wire-fixture.ts";
 import { makeChunk } from "./support/chunks.ts";
 import { CHUNK_KEY } from "./support/fake-master.ts";
 import { openTestStore, putChunk } from "./support/store-fixture.ts";
@@ -51,6 +54,37 @@ class Leader {
 async function confirmAll(link: MasterLink): Promise<void> {
   while ((await link.confirm(signal)) > 0);
 }
+
+describe("the confirmation of many chunks", () => {
+  it("pauses between its steps, each of which is a turn of the leader", async () => {
+    const clock = new VirtualClock();
+    const stop = new AbortController();
+    let steps = 0;
+    const link = {
+      heartbeatIntervalMs: 500,
+      heartbeat: async () => {},
+      // With 1,000 chunks in a step: a server with 50,000 chunks.
+      confirm: async () => (++steps <= 50 ? 1_000 : 0),
+    } as unknown as MasterLink;
+    const running = runUpkeep({
+      ...{ clock, random: new SeededRandom(1), log: new MemoryLog(), link, scrub: null },
+      store: { sweep: async () => "done" } as unknown as Store,
+      orders: { idle: async () => {} } as unknown as Orders,
+      signal: stop.signal,
+    });
+    const perSecond: number[] = [];
+    for (let second = 0; second < 15; second += 1) {
+      const before = steps;
+      await clock.advance(1_000);
+      perSecond.push(steps - before);
+    }
+    assert.ok(Math.max(...perSecond) <= 10, `steps in each second: ${perSecond.join(", ")}`);
+    assert.ok(steps > 50, "all chunks are done");
+    stop.abort();
+    await clock.advance(1);
+    await running;
+  });
+});
 
 describe("a chunkserver after a restore of the masters", () => {
   it("asks about every chunk again, once, although earlier masters have confirmed it", async () => {
