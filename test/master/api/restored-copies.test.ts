@@ -36,7 +36,7 @@ async function restored(machine: TestStateMachine): Promise<TestStateMachine> {
   return TestStateMachine.empty(store);
 }
 
-/** Raises the floor above all intents from before the restore, as the leader does in time. */
+/** Raises the floor above all intents from before the restore: the leader does so after a lifetime. */
 const raiseFloor = (machine: TestStateMachine): unknown =>
   machine.apply({ kind: "raise-intent-floor", floor: machine.index });
 

@@ -68,7 +68,10 @@ interface Step<State> {
  * The search tries to place next each operation that was called before the first remaining return.
  * It backtracks when it reaches the return of an operation that is not placed. The memory excludes
  * sets of placed operations that led to the same state before. An operation of unknown output has
- * no return: it may be placed anywhere after its call, or not at all.
+ * no return: it may be placed anywhere after its call, or not at all. It is placed as late as
+ * possible: only if no operation of known output can be next. If it were placed at once, a write that
+ * took effect long after its call would make the search fail at the end of the history, for every
+ * choice of the other such writes.
  */
 class Search<State, Input, Output> {
   readonly #model: SequentialModel<State, Input, Output>;
@@ -105,17 +108,31 @@ class Search<State, Input, Output> {
 
   run(): boolean {
     let node = this.#head.next;
+    /** Whether the calls of unknown output are tried. Those of known output are tried first. */
+    let isUnknownTurn = false;
     while (this.#missingCount > 0) {
       const current = present(node, "the list has the return of an operation that is not placed");
       if (current.kind === "call") {
-        node = this.#place(current) ? this.#head.next : current.next;
+        const isPlaced = this.#isUnknown(current) === isUnknownTurn && this.#place(current);
+        node = isPlaced ? this.#head.next : current.next;
+        if (isPlaced) isUnknownTurn = false;
+        continue;
+      }
+      if (!isUnknownTurn) {
+        isUnknownTurn = true;
+        node = this.#head.next;
         continue;
       }
       const last = this.#undoLast();
       if (last === null) return false;
+      isUnknownTurn = this.#isUnknown(last);
       node = last.next;
     }
     return true;
+  }
+
+  #isUnknown(node: Node): boolean {
+    return this.#operationOf(node).output === null;
   }
 
   /**

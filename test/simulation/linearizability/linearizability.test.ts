@@ -121,6 +121,37 @@ describe("the linearizability checker", () => {
     );
   });
 
+  it("finishes if many unanswered writes take effect long after later ones", () => {
+    const COUNT = 16;
+    let time = 0;
+    let version = 0;
+    const operation = (input: NameInput, output: NameOutput | null) => {
+      time += 2;
+      return {
+        process: `p${time}`,
+        key: "/d",
+        input,
+        output,
+        callTime: time,
+        returnTime: time + 1,
+      };
+    };
+    const names = Array.from({ length: COUNT }, (_, index) => `n${index}`);
+    const put = (name: string, value: string, output: NameOutput | null) =>
+      operation({ kind: "put", name, value }, output);
+    const late = names.map((name) => put(name, `late ${name}`, null));
+    const overwritten = names.flatMap((name) =>
+      [1, 2, 3].map((round) => put(name, `${round}`, { kind: "done", version: ++version })),
+    );
+    const found = names.map((name) =>
+      operation(
+        { kind: "read", name },
+        { kind: "found", value: `late ${name}`, version: ++version },
+      ),
+    );
+    assert.ok(isLinearizable(directoryModel, [...late, ...overwritten, ...found]));
+  });
+
   it("finds one stale read in 100,000 operations of 10 clients on 100 keys", (context) => {
     const options = { processCount: 10, operationCount: 100_000, unknownRate: 0.0005 };
     const history = randomHistory(new Registers(100), { seed: 1, ...options });
