@@ -41,9 +41,7 @@ export function publish(
     change.deleteUnversioned(STAGED, key);
     const { chunkCount: chunks, sizeBytes: bytes } = record as StagedRecord;
     addToStagedTotals(change, sessionId, { uploads: -1, chunks: -chunks, bytes: -bytes });
-    if (copiesWanted > copiesOfUpload(change, fields)) {
-      raiseCopies(change, fields.content, copiesWanted);
-    }
+    if (copiesWanted > segments.copiesWanted) raiseCopies(change, fields.content, copiesWanted);
     return fields;
   });
 }
@@ -81,14 +79,6 @@ function fieldsOf(
   return { ...file, contentRoot: contentRootOf(change.hasher, file, ids), content };
 }
 
-/** Returns the wanted copies of the first chunk: `stage` gives all chunks of an upload the same number. */
-function copiesOfUpload(change: Change, { content }: ContentFields): number {
-  if (content.kind === "inline") return 0;
-  const first = present(change.position(content.contentId, 0), "an upload has a chunk");
-  return present(change.chunk(first.chunkId), "the state has the chunk of every position")
-    .copiesWanted;
-}
-
 /**
  * Returns the segments of an upload after `added` chunks at the position `first`. Undefined below feature
  * level 11, and for an upload that began there.
@@ -100,6 +90,7 @@ export function segmentsAfter(
     readonly contentId: ContentId;
     readonly first: number;
     readonly added: readonly VerifiedChunk[];
+    readonly copiesWanted: number;
   },
 ): UploadSegments | undefined {
   if (change.featureLevel < FEATURE_LEVEL_PUBLISH) return undefined;
@@ -121,7 +112,15 @@ export function segmentsAfter(
     digests.push(segmentDigestOf(change.hasher, ids.slice(from, from + SEGMENT_CHUNKS)));
   }
   const lengths = added.map(({ lengthBytes }) => lengthBytes);
-  return { digests: concatBytes(digests), ...lengthsAfter(before?.segments, { first, lengths }) };
+  const copiesWanted = Math.min(
+    more.copiesWanted,
+    before?.segments?.copiesWanted ?? more.copiesWanted,
+  );
+  return {
+    digests: concatBytes(digests),
+    ...lengthsAfter(before?.segments, { first, lengths }),
+    copiesWanted,
+  };
 }
 
 function lengthsAfter(

@@ -174,13 +174,15 @@ export interface StagedRecord {
   readonly segments?: UploadSegments | undefined;
 }
 
-/** The parts of an upload from which `publish` computes its content root. */
+/** What `publish` must know of the chunks of an upload, which it does not read. */
 export interface UploadSegments {
   /** The digests of the segments (see `segmentDigestOf`), concatenated. */
   readonly digests: Uint8Array;
   /** Length of all chunks but the last. 0 if they differ, or if there is no such chunk. */
   readonly fullBytes: number;
   readonly lastBytes: number;
+  /** The fewest wanted copies of all steps of the upload. Every chunk has at least as many. */
+  readonly copiesWanted: number;
 }
 
 /**

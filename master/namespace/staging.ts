@@ -48,6 +48,7 @@ export function stage(change: Change, sessionId: SessionId, operation: StageOper
       ? storageClassFor(change, target)
       : storageClassOf(change, operation.storageClass);
   const copies = copyCountsOf(undefined, storageClass);
+  const { copiesWanted } = copies;
   const placed = added.map((chunk, index) => ({ position: first + index, chunk }));
   checkChunks(change, placed, copies);
   const contentId = before?.contentId ?? newContent(change);
@@ -55,7 +56,7 @@ export function stage(change: Change, sessionId: SessionId, operation: StageOper
   for (const { position: at, chunk } of placed) {
     const { id: chunkId, lengthBytes } = chunk;
     change.putNewPosition(contentId, at, { chunkId, lengthBytes, version: change.index });
-    addReference(change, chunk, copies.copiesWanted);
+    addReference(change, chunk, copiesWanted);
     addedBytes += lengthBytes;
   }
   change.putUnversioned(STAGED, key, {
@@ -63,7 +64,7 @@ export function stage(change: Change, sessionId: SessionId, operation: StageOper
     chunkCount: first + added.length,
     sizeBytes: (before?.sizeBytes ?? 0) + addedBytes,
     createdMs: before?.createdMs ?? change.nowMs,
-    segments: segmentsAfter(change, before, { contentId, first, added }),
+    segments: segmentsAfter(change, before, { contentId, first, added, copiesWanted }),
   });
   const uploads = before === undefined ? 1 : 0;
   addToStagedTotals(change, sessionId, { uploads, chunks: added.length, bytes: addedBytes });

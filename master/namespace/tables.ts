@@ -154,14 +154,15 @@ export const STAGED: UnversionedTable<StagedRecord> = table({
     const fields = [contentId, chunkCount, sizeBytes, createdMs];
     // Absent below feature level 11, so that all members write the same bytes.
     if (segments === undefined) return fields;
-    return [...fields, segments.digests, segments.fullBytes, segments.lastBytes];
+    const { digests, fullBytes, lastBytes, copiesWanted } = segments;
+    return [...fields, digests, fullBytes, lastBytes, copiesWanted];
   },
   fromFields: ([contentId, chunkCount, sizeBytes, createdMs, ...more]) => {
     const fields = { contentId, chunkCount, sizeBytes, createdMs } as StagedRecord;
-    const [digests, fullBytes, lastBytes] = more;
+    const [digests, fullBytes, lastBytes, copiesWanted] = more;
     if (digests === undefined) return fields;
-    const segments = { digests: ownBytes(digests), fullBytes, lastBytes } as UploadSegments;
-    return { ...fields, segments };
+    const numbers = { fullBytes, lastBytes, copiesWanted };
+    return { ...fields, segments: { digests: ownBytes(digests), ...numbers } as UploadSegments };
   },
   sizeBytes: ({ segments }) => segments?.digests.length ?? 0,
 });

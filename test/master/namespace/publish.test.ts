@@ -12,6 +12,7 @@ import { chunkIdBytes } from "../../../shared/protocol/intent.ts";
 import {
   assertOk,
   at,
+  chunkId,
   chunksContent,
   codeOf,
   hasher,
@@ -115,6 +116,32 @@ describe("a published upload", () => {
     await machine.namespace.flush();
     checkInvariants(machine.store);
   });
+
+  for (const [name, chunks] of [
+    ["the first", ["a", "n1", "n2"]],
+    ["a later", ["n1", "n2", "a"]],
+  ] as const) {
+    it(`raises the copies of all its chunks, also if ${name} one has enough already`, async () => {
+      const machine = await makeMachine();
+      for (const [className, copies] of [["two", 2] as const, ["five", 5] as const]) {
+        const storageClass = { name: className, copies, copiesMin: 1, racksMin: 1 };
+        const { nowMs } = machine;
+        const attempt = machine.nextAttempt();
+        assertOk(machine.apply({ kind: "define-storage-class", nowMs, attempt, storageClass }));
+      }
+      const fields = { replace: false, storageClass: "five", ...OWNER } as const;
+      const old = { kind: "put", target: at("/f"), content: chunksContent(sealed("a")) } as const;
+      machine.run({ ...old, ...fields });
+      for (const [position, chunk] of chunks.entries()) {
+        // The last chunks are staged with more copies than the first.
+        const storageClass = position === 2 ? "standard" : "two";
+        machine.run({ ...stage(position, [sealed(chunk)]), storageClass } as NamespaceOperation);
+      }
+      machine.run(publish(3 * MIB, true));
+      const copies = chunks.map((chunk) => machine.namespace.chunk(chunkId(chunk))?.copiesWanted);
+      assert.deepEqual(copies, [5, 5, 5]);
+    });
+  }
 
   it("is refused if its sizes do not match, without a change", async () => {
     const machine = await makeMachine();
