@@ -152,6 +152,40 @@ describe("a file of the largest number of chunks", () => {
 });
 
 describe("a restore of a file", () => {
+  it("looks at no more than the file has chunks, however often they were changed in place", async () => {
+    const files = await LargeFiles.make();
+    const { machine } = files;
+    files.stage("u", 2);
+    files.run(publish("/f", "u", 2));
+    const changesMax = 2_600;
+    const change = (number: number): NamespaceOperation => ({
+      kind: "commit-chunks",
+      target: at("/f"),
+      sizeBytesExpected: 2 * MIB,
+      sizeBytes: 2 * MIB,
+      changes: [
+        {
+          position: 0,
+          expected: chunkId(number === 0 ? "c0" : `x${number - 1}`),
+          chunk: sealed(`x${number}`),
+        },
+      ],
+    });
+    for (let number = 0; number < changesMax; number += 1) files.run(change(number));
+    const index = machine.index;
+    const { contentRoot } = files.file("/f");
+    const restoreTo = (path: string): void => {
+      files.run({ kind: "restore", from: at("/f"), index, to: at(path), replace: false });
+      assert.deepEqual(files.file(path).contentRoot, contentRoot);
+    };
+    restoreTo("/shared");
+    assert.equal(machine.namespace.chunk(chunkId("c1"))?.referenceCount, 1);
+    // The file gets a content of its own, which the restored files do not have.
+    files.run(change(changesMax));
+    restoreTo("/shared-too");
+    assert.ok(files.unitsMax < 200, `${files.unitsMax} units`);
+  });
+
   it("shares the content only if it has not changed since then", async () => {
     const files = await LargeFiles.make();
     const { machine } = files;
