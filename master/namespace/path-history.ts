@@ -71,7 +71,9 @@ export function pathHistory(
   let next: LogIndex | null = from;
   const statesMax = options.limit * STATES_PER_VERSION;
   for (let count = 0; next !== null && count < statesMax; count += 1) {
-    if (versions.length === options.limit || rowCount > PAGE_ROWS_MAX) break;
+    if (versions.length === options.limit) break;
+    // A page has at least one state, or it would not continue after the page before it.
+    if (count > 0 && rowCount > PAGE_ROWS_MAX) break;
     const index: LogIndex = next;
     const after: PathState = counted((state) => pathStateAt(state, names, index));
     const version = counted((state) =>

@@ -175,23 +175,24 @@ describe("a listing as of the past", () => {
   });
 });
 
-describe("a lookup by inode", () => {
-  async function makeDeep(levels: number) {
-    const fixture = await makeFixture();
-    const { machine } = fixture;
-    machine.run(makeDirectory("/d"));
-    let { inode } = machine.namespace.stat(at("/d"));
-    for (let depth = 1; depth < levels; depth += 500) {
-      const path = "/d".repeat(500);
-      machine.run({ ...makeDirectory(path, true), target: { inode, ...at(path) } } as never);
-      ({ inode } = machine.namespace.stat({ inode, ...at(path) }, undefined, unbounded()));
-      if (depth % 5_000 === 1) await machine.namespace.flush();
-    }
-    await machine.namespace.flush();
-    return { ...fixture, inode };
+/** Makes directories below each other: `/d/d/…`. @returns the inode of the deepest one */
+async function makeDeep(levels: number) {
+  const fixture = await makeFixture();
+  const { machine } = fixture;
+  machine.run(makeDirectory("/d"));
+  let { inode } = machine.namespace.stat(at("/d"));
+  for (let depth = 1; depth < levels; depth += 500) {
+    const path = "/d".repeat(Math.min(500, levels - depth));
+    machine.run({ ...makeDirectory(path, true), target: { inode, ...at(path) } } as never);
+    ({ inode } = machine.namespace.stat({ inode, ...at(path) }, undefined, unbounded()));
+    if (depth % 5_000 === 1) await machine.namespace.flush();
   }
-  const unbounded = (): ReadBudget => new ReadBudget(Number.POSITIVE_INFINITY);
+  await machine.namespace.flush();
+  return { ...fixture, inode };
+}
+const unbounded = (): ReadBudget => new ReadBudget(Number.POSITIVE_INFINITY);
 
+describe("a lookup by inode", () => {
   it("stops at a bounded depth", async () => {
     const { machine, count, inode } = await makeDeep(12_000);
     const { rows } = count(() => {
@@ -269,5 +270,21 @@ describe("a page of a path history", () => {
     }
     assert.equal(versions, 101);
     assert.ok(pages > 5);
+  });
+
+  it("has at least one state, however deep the path is", async () => {
+    const { machine, inode } = await makeDeep(5_201);
+    const modes = [0o700, 0o701, 0o702];
+    for (const mode of modes) machine.run({ kind: "set-attributes", target: { inode }, mode });
+    const path = at("/d".repeat(5_201)).path as Uint8Array;
+    const found: (number | undefined)[] = [];
+    let from: LogIndex | null | undefined;
+    for (let pages = 0; from !== null; pages += 1) {
+      assert.ok(pages < 40, "every page continues after the one before it");
+      const page = machine.namespace.history({ path, limit: 1_000, from });
+      found.push(...page.versions.map(({ attributes }) => attributes?.mode));
+      from = page.next;
+    }
+    assert.deepEqual(found, [OWNER.mode, ...modes]);
   });
 });
