@@ -25,7 +25,7 @@ import type { SealedChunk } from "./chunk-writer.ts";
 import { ChunkedUpload } from "./chunked-upload.ts";
 import { Intents } from "./intents.ts";
 import { type ByteSource, knownSize, openSource } from "./put-source.ts";
-import { Staging, uploadLost } from "./staging.ts";
+import { isNotSupported, Staging, uploadLost } from "./staging.ts";
 import { type UploadFrame, UploadFrameReader } from "./upload-frames.ts";
 
 /**
@@ -177,7 +177,11 @@ class FilePut {
     }
   }
 
-  /** Publishes a file of many chunks. Null if the commit must list the chunks. */
+  /**
+   * Publishes a file of many chunks. Null if the commit must list the chunks: a short file, or masters that do not
+   * support `publish`. The latter accept a list of any length below feature level 7, and of about 1,100 staged
+   * chunks from there on.
+   */
   async #publish(sizeBytes: number, sealed: readonly SealedChunk[], staging: Staging) {
     const chunkSizeBytes = this.#chunkSizeBytes;
     for (let attempt = 1; ; attempt += 1) {
@@ -185,7 +189,9 @@ class FilePut {
         const id = await staging.stageInOrder(sealed);
         if (id === null) return null;
         const upload = { kind: "publish", id, sizeBytes, chunkSizeBytes } as const;
-        return await this.#commit(upload, staging.removals);
+        const committed = await this.#commit(upload, staging.removals);
+        staging.takenOver(id);
+        return committed;
       } catch (error) {
         if (isNotSupported(error)) return null;
         // The client has opened another session, which does not have the upload.
@@ -335,10 +341,6 @@ class FilePut {
     return { signal, timeoutMs: this.#deadline.remainingMs(this.#deps.timeoutMs) };
   }
 }
-
-/** Whether masters do not publish uploads yet. They then accept a list of any length. */
-const isNotSupported = (error: unknown): boolean =>
-  isAshlarError(error, "VERSION_MISMATCH") || isAshlarError(error, "PROTOCOL_ERROR");
 
 /** Whether the refused part is the upload and not a precondition of the caller. */
 const isUploadMissing = (error: unknown): boolean =>

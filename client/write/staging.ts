@@ -11,13 +11,11 @@ const ID_BYTES = 16;
 const CHECK_INTERVAL_MS_MIN = 100;
 const CHECK_INTERVAL_MS_MAX = 10_000;
 /**
- * Chunks of one transaction. A new chunk with three replicas has about 48 units of work, and the masters
- * refuse a transaction of more than 20,000 (docs/client.md, "Limits").
+ * Most chunks of one `stage`, and of a commit that lists the chunks of a file. A new chunk costs about 48 units of
+ * work with three replicas and 97 with nine, the most of a storage class. The masters refuse a transaction of more
+ * than 20,000 (docs/operations.md, "Limits").
  */
-const CHUNKS_PER_CALL_MAX = 256;
-
-/** Most chunks that the commit of a file lists. */
-const LISTED_CHUNKS_MAX = 256;
+export const CHUNKS_PER_CALL_MAX = 128;
 
 /** Default of `sessionIdleMsMax`: afterwards the session of a silent client has expired. */
 const DISCARD_MS_MAX = 10 * 60_000;
@@ -34,21 +32,23 @@ export interface StagingOptions {
 }
 
 /**
- * Protects the sealed chunks of a long write from expiry.
+ * The unfinished uploads of one write: chunks that the masters keep for the session, without a directory entry
+ * (docs/decisions/0012). If the client is killed, they end with its session.
  *
- * Chunkservers drop a sealed chunk when its intent expires before a commit names the chunk. A long
- * write therefore stages its chunks: the masters keep them for the session, without a directory
- * entry (docs/decisions/0012). The commit that publishes the file names the chunks again and
- * unstages them in the same log entry. If the client is killed, its chunks end with its session.
+ * - The *protecting* upload has sealed chunks in the order of their seals. Chunkservers drop a sealed chunk when its
+ *   intent expires before a commit names the chunk, so a long write stages its chunks. The commit that publishes
+ *   the file unstages them in the same log entry.
+ * - An *ordered* upload has all chunks of a large file in file order. The operation `publish` makes it the content of
+ *   the file. A write that is repeated, or that commits a list instead, leaves it to `discard`.
  */
 export class Staging {
   readonly #options: StagingOptions;
   readonly #id: StagingId;
   readonly #stopped = new AbortController();
   #protecting: Promise<void> = Promise.resolve();
-  /** The upload with all chunks in file order. Null before `stageInOrder`. */
-  #orderedId: StagingId | null = null;
-  /** Whether a `stage` got no answer, so that it may have been committed. */
+  /** Ordered uploads that may exist: `stageInOrder` adds one, `takenOver` removes it. */
+  readonly #orderedIds = new Set<StagingId>();
+  /** Whether a `stage` of the protecting upload got no answer, so that it may have been committed. */
   #isUncertain = false;
   /** Sealed chunks that the upload does not have yet. */
   #unstaged: SealedChunk[] = [];
@@ -87,16 +87,18 @@ export class Staging {
    * @throws {AshlarError} the errors of `stage`
    */
   async stageInOrder(sealed: readonly SealedChunk[]): Promise<StagingId | null> {
-    if (sealed.length <= LISTED_CHUNKS_MAX) return null;
+    if (sealed.length <= CHUNKS_PER_CALL_MAX) return null;
     const { deps } = this.#options;
     const id = toHex(deps.env.random.bytes(ID_BYTES)) as StagingId;
-    this.#orderedId = id;
+    this.#orderedIds.add(id);
     try {
       for (let position = 0; position < sealed.length; position += CHUNKS_PER_CALL_MAX) {
         const chunks = sealed.slice(position, position + CHUNKS_PER_CALL_MAX);
         await this.#stage({ id, position, chunks });
       }
     } catch (error) {
+      // Masters that do not support `stage` refuse `unstage` too.
+      if (isNotSupported(error)) this.#orderedIds.delete(id);
       throw isAshlarError(error, "CHUNKS_MISSING") ? uploadLost(error) : error;
     }
     return id;
@@ -116,17 +118,23 @@ export class Staging {
     return this.#protected.size === 0 ? [] : [unstage(this.#id)];
   }
 
+  /** Notes that a commit has made the ordered upload `id` the content of the file. */
+  takenOver(id: StagingId): void {
+    this.#orderedIds.delete(id);
+  }
+
   /**
-   * Unstages what a commit may have left. Retries while no master answers: a gateway keeps its
+   * Unstages what the write may have left. Retries while no master answers: a gateway keeps its
    * session for months. The rest ends with the session.
+   *
+   * @param isPublished whether a commit with `removals` was acknowledged
    */
   async discard(isPublished: boolean): Promise<void> {
-    const isStaged = this.#protected.size > 0 || this.#orderedId !== null;
-    const isLeft = this.#isUncertain || (!isPublished && isStaged);
-    if (!isLeft) return;
+    const isProtectingLeft = this.#isUncertain || (!isPublished && this.#protected.size > 0);
+    const ids = [...(isProtectingLeft ? [this.#id] : []), ...this.#orderedIds];
+    if (ids.length === 0) return;
     const { masters, env, closing: signal } = this.#options.deps;
-    const ordered = this.#orderedId === null ? [] : [unstage(this.#orderedId)];
-    const transaction = { preconditions: [], operations: [unstage(this.#id), ...ordered] };
+    const transaction = { preconditions: [], operations: ids.map(unstage) };
     const endMs = env.clock.monotonicMs() + DISCARD_MS_MAX;
     for (;;) {
       try {
@@ -207,6 +215,10 @@ export class Staging {
 }
 
 const unstage = (id: StagingId): Operation => ({ kind: "unstage", id });
+
+/** Whether masters do not support an operation yet: `stage` below feature level 3, `publish` below 11. */
+export const isNotSupported = (error: unknown): boolean =>
+  isAshlarError(error, "VERSION_MISMATCH") || isAshlarError(error, "PROTOCOL_ERROR");
 
 /** Returns the error of a write whose staged chunks are gone. */
 export function uploadLost(cause: AshlarError): AshlarError {

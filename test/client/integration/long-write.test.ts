@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { FileSystem } from "../../../client/file-system.ts";
+import { CHUNKS_PER_CALL_MAX } from "../../../client/write/staging.ts";
 import type { Command } from "../../../master/namespace/command.ts";
 import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
+import { FEATURE_LEVEL_PUBLISH } from "../../../master/namespace/feature-levels.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { SessionId, StagingId } from "../../../shared/base/ids.ts";
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
@@ -151,6 +153,32 @@ describe("a long write in a cluster of a feature level without staging", () => {
     const bytes = new SeededRandom(11).bytes(MIB + 1);
     await fs.writeFile("/f", slowly(bytes, refused), { chunkSizeBytes: MIB });
     assert.equal(Buffer.compare(await fs.readFile("/f"), bytes), 0);
+  });
+});
+
+describe("a write of a file of many chunks in a cluster that does not publish uploads", () => {
+  it("commits a list and leaves nothing staged", async () => {
+    // No master has answered at the founding, so the level of the new cluster is 1.
+    const masterNetwork = new CutNetwork();
+    masterNetwork.cut(() => true);
+    await using cluster = await LoopbackCluster.start(1, {
+      defaultCopies: 1,
+      defaultCopiesMin: 1,
+      masterNetwork,
+    });
+    const level = FEATURE_LEVEL_PUBLISH - 1;
+    const raise = encodeCommand({ kind: "raise-feature-level", level });
+    await cluster.masters.leader()?.running.consensus.propose(raise);
+    const fs = await cluster.connect();
+    const chunkCount = 2 * CHUNKS_PER_CALL_MAX + 1;
+    async function* source(): AsyncGenerator<Uint8Array> {
+      yield new SeededRandom(13).bytes(MIB);
+      for (let count = 1; count < chunkCount; count += 1) yield new Uint8Array(MIB);
+    }
+    await fs.writeFile("/f", source(), { chunkSizeBytes: MIB });
+    const stat = await fs.stat("/f");
+    assert.ok(stat.kind === "file" && stat.sizeBytes === chunkCount * MIB);
+    await reach(fs, "nothing is staged", ({ stagedBytes }) => stagedBytes === 0);
   });
 });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { CHUNKS_PER_CALL_MAX } from "../../../client/write/staging.ts";
 import type {
   NamespaceOperation,
   StageOperation,
@@ -13,6 +14,7 @@ import {
   assertOk,
   at,
   chunkId,
+  chunksContent,
   DAY_MS,
   MIB,
   OWNER,
@@ -23,7 +25,7 @@ import {
 import { checkInvariants } from "./invariants.ts";
 
 /** Chunks of one `stage`, as the client stages them. */
-const STEP = 256;
+const STEP = CHUNKS_PER_CALL_MAX;
 
 /** Applies entries of the highest feature level and keeps the cost of the most expensive one. */
 class LargeFiles {
@@ -81,7 +83,7 @@ class LargeFiles {
     return attributes;
   }
 
-  /** Stages `count` chunks: 256 different ones, again and again. */
+  /** Stages `count` chunks: a few different ones, again and again. */
   stage(id: string, count: number): void {
     const chunks = Array.from({ length: STEP }, (_, number) => sealed(`c${number}`));
     for (let position = 0; position < count; position += STEP) {
@@ -148,6 +150,23 @@ describe("a file of the largest number of chunks", () => {
     machine.run({ kind: "remove-tree", target: at("/d") }, { kind: "unlink", target: at("/r") });
     await files.expire();
     assert.equal(namespace.counters().chunkCount, 0);
+  });
+});
+
+describe("a file in a storage class of the most copies", () => {
+  const servers = Array.from({ length: 9 }, (_, number) => `s${number}`);
+  const newChunks = (prefix: string, count: number) =>
+    Array.from({ length: count }, (_, number) => sealed(`${prefix}${number}`, { servers }));
+
+  it("is staged, and committed with a list, in entries within the bound", async () => {
+    const files = await LargeFiles.make();
+    files.defineClass("nine", servers.length);
+    const storageClass = "nine";
+    files.run({ ...stageAt("u", 0, newChunks("n", CHUNKS_PER_CALL_MAX)), storageClass });
+    const content = chunksContent(...newChunks("m", CHUNKS_PER_CALL_MAX));
+    files.run({ kind: "put", content, target: at("/f"), replace: true, storageClass, ...OWNER });
+    const { unitsMax } = files;
+    assert.ok(unitsMax > ENTRY_UNITS_MAX / 2 && unitsMax <= ENTRY_UNITS_MAX, `${unitsMax} units`);
   });
 });
 
