@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { runningPid } from "../../client/cli/cluster/node-process.ts";
+import { addNodeFiles } from "../../client/cli/cluster/layout.ts";
+import { runningPid, stopNode } from "../../client/cli/cluster/node-process.ts";
 import { addFailure, undoAdd } from "../../client/cli/cluster/undo-add.ts";
 import { main } from "../../client/cli/main.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { LocalNode } from "../../shared/platform/local-cluster-file.ts";
+import { type LocalNode, requireClusterFile } from "../../shared/platform/local-cluster-file.ts";
 import type { ClusterStatus } from "../../shared/protocol/fleet-api.ts";
 import { eventually } from "../client/support/loopback-cluster.ts";
 import { MemoryCliEnv, runCli } from "../support/memory-cli-env.ts";
@@ -17,6 +19,16 @@ const ROLES = [
   { role: "chunkserver", name: "c2" },
   { role: "master", name: "m2" },
 ] as const;
+
+/** Returns a call that answers `status` once and then fails. */
+function firstThen(status: ClusterStatus, error: Error): () => Promise<ClusterStatus> {
+  let calls = 0;
+  return async () => {
+    calls += 1;
+    if (calls > 1) throw error;
+    return status;
+  };
+}
 
 describe("`cluster add` that fails", () => {
   let started: StartedCluster;
@@ -28,6 +40,7 @@ describe("`cluster add` that fails", () => {
   });
 
   const filePath = (): string => join(started.cluster.directory, "cluster.json");
+  const start = (name: string): Promise<number> => started.cluster.start(name);
   const add = (...words: string[]) =>
     runCli(["cluster", "add", "--dir", started.cluster.directory, ...words]);
 
@@ -70,19 +83,71 @@ describe("`cluster add` that fails", () => {
     const silent = (): Promise<ClusterStatus> =>
       Promise.reject(new AshlarError("UNAVAILABLE", "Cannot reach any master"));
     for (const answer of [() => Promise.resolve(status), silent]) {
-      const kept = await undoAdd({ directory, status: answer }, server);
-      assert.match(kept ?? "", /^the masters (know it|do not answer)/);
+      const undone = await undoAdd({ directory, status: answer, start }, server);
+      assert.ok(undone.kind === "kept");
+      assert.match(undone.reason, /^the masters (know it|do not answer)/);
       assert.equal(await readFile(filePath(), "utf8"), file);
-      const error = addFailure(server, {
-        directory,
-        error: new AshlarError("UNAVAILABLE", "x"),
-        kept,
-      });
+      const details = { limit: "members" };
+      const failure = new AshlarError("UNAVAILABLE", "x", { details });
+      const error = addFailure(server, { directory, error: failure, undone });
       assert.ok(error instanceof AshlarError);
-      assert.equal(error.message, `x; c1 stays in the cluster: ${kept}`);
+      assert.equal(error.message, `x; c1 stays in the cluster: ${undone.reason}`);
       assert.equal(error.hint, `ashlar cluster up --dir ${directory}`);
+      const outcome = `c1 stays in the cluster: ${undone.reason}`;
+      assert.deepEqual(error.details, { ...details, outcome });
     }
     assert.notEqual(await runningPid(directory, server), null);
+  });
+
+  it("starts a node again that it has stopped and cannot remove", async () => {
+    const { directory } = started.cluster;
+    const [, server] = started.cluster.nodes;
+    assert.ok(server?.role === "chunkserver");
+    const file = await readFile(filePath(), "utf8");
+    const pid = await runningPid(directory, server);
+    const status = { ...(await started.cluster.status(5_000)), chunkservers: [] };
+    const later = [new AshlarError("UNAVAILABLE", "Cannot reach any master"), new Error("a bug")];
+    for (const error of later) {
+      const answer = firstThen(status, error);
+      const undone = await undoAdd({ directory, status: answer, start }, server);
+      assert.equal(undone.kind, "kept");
+    }
+    assert.equal(await readFile(filePath(), "utf8"), file);
+    const restarted = await runningPid(directory, server);
+    assert.ok(restarted !== null && restarted !== pid, `${restarted}`);
+  });
+
+  it("reports why a node was not started again", async () => {
+    const { directory } = started.cluster;
+    const server = started.cluster.node("c1");
+    const status = { ...(await started.cluster.status(5_000)), chunkservers: [] };
+    const answer = firstThen(status, new Error("a bug"));
+    const refuse = (): Promise<number> => Promise.reject(new Error("no process"));
+    const undone = await undoAdd({ directory, status: answer, start: refuse }, server);
+    assert.deepEqual(undone, { kind: "kept", reason: "a bug; it does not run: no process" });
+    await start(server.name);
+  });
+
+  it("lets a process that SIGSTOP has stopped end in good order", async () => {
+    const { directory } = started.cluster;
+    const server = started.cluster.node("c1");
+    await started.cluster.kill("c1", "SIGSTOP");
+    assert.equal(await stopNode(directory, server), "stopped");
+    await start(server.name);
+  });
+
+  it("removes the files of a node that cannot be recorded", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "ashlar-test-"));
+    try {
+      const before = await requireClusterFile(started.cluster.directory);
+      // The rename of the new cluster.json fails.
+      await mkdir(join(directory, "cluster.json"));
+      const added = { role: "chunkserver", addresses: ["127.0.0.1:1", "127.0.0.1:2"] } as const;
+      await assert.rejects(addNodeFiles(directory, before, added), { code: "EISDIR" });
+      assert.equal(existsSync(join(directory, "c2")), false);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 
   it("makes nothing if the cluster does not serve", async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { stringify } from "smol-toml";
 import { AshlarError } from "../../../shared/base/errors.ts";
@@ -98,7 +98,15 @@ export async function addNodeFiles(
     masterSettings: { join: true },
     chunkserverSettings: {},
   });
-  await writeClusterFile(directory, cluster);
+  try {
+    await writeClusterFile(directory, cluster);
+  } catch (error) {
+    // Otherwise every later node of this name is refused: see `writeNewFile`.
+    const paths = nodePaths(directory, node.name);
+    await rm(paths.config, { force: true });
+    await rmdir(paths.directory).catch(() => {}); // Not empty: it has files of another cluster.
+    throw error;
+  }
   return { cluster, node };
 }
 

@@ -16,7 +16,7 @@ import type { FileSystem } from "../../file-system.ts";
 import { whileLocked } from "../local/directory-lock.ts";
 import { freeAddresses } from "./free-ports.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
-import { runningPid, signalNode, startNode, waitForExit } from "./node-process.ts";
+import { runningPid, signalNode, startNode, stopNode, waitForExit } from "./node-process.ts";
 import { checkServerId, withoutLostIds, withServerIds } from "./server-ids.ts";
 import { addFailure, undoAdd } from "./undo-add.ts";
 import {
@@ -57,7 +57,6 @@ const SERVER_ID = /^[0-9a-f]{8,32}$/;
 const STATUS_TIMEOUT_MS = 5_000;
 const POLL_MS = 100;
 const TERMINATE_TIMEOUT_MS = 15_000;
-const KILL_TIMEOUT_MS = 5_000;
 
 /**
  * A local cluster, which `ashlar cluster` keeps in a directory: one process per node, on the
@@ -243,12 +242,13 @@ export class LocalCluster {
       return added.node;
     });
     try {
-      await startNode(this.directory, node);
+      await this.start(node.name);
       if (role === "master") await this.#addMember(node, options);
       const problem = (status: ClusterStatus) => missingNode(node, status);
       await this.#waitFor([node], problem, { ...options, needsAllProcesses: true });
     } catch (error) {
-      throw addFailure(node, { directory: this.directory, error, kept: await undoAdd(this, node) });
+      const undone = await undoAdd(this, node);
+      throw addFailure(node, { directory: this.directory, error, undone });
     }
     await this.#recordServerIds();
     return node;
@@ -286,8 +286,7 @@ export class LocalCluster {
   }
 
   /**
-   * Stops the chunkservers, then the masters. A node that still runs after TERMINATE_TIMEOUT_MS is
-   * killed.
+   * Stops the chunkservers, then the masters: see `stopNode`.
    *
    * @returns the names of the nodes that were killed
    */
@@ -300,24 +299,14 @@ export class LocalCluster {
       report();
       await Promise.all(
         nodes.map(async (node) => {
-          if (!(await this.#stop(node))) killed.push(node.name);
+          const result = await stopNode(this.directory, node);
+          if (result !== "stopped") killed.push(node.name);
           running.delete(node.name);
           report();
         }),
       );
     }
     return killed;
-  }
-
-  /** Stops one node. @returns false if it was killed */
-  async #stop(node: LocalNode): Promise<boolean> {
-    if (!(await signalNode(this.directory, node, "SIGTERM"))) return true;
-    // A process stopped by SIGSTOP handles SIGTERM only after SIGCONT.
-    await signalNode(this.directory, node, "SIGCONT");
-    if (await waitForExit(this.directory, node, TERMINATE_TIMEOUT_MS)) return true;
-    await signalNode(this.directory, node, "SIGKILL");
-    await waitForExit(this.directory, node, KILL_TIMEOUT_MS);
-    return false;
   }
 
   /** Returns the masters in this directory that are not members: removed, or never added. */

@@ -10,6 +10,8 @@ import { readTextFile } from "../../../shared/platform/readable-file.ts";
 import { nodePaths } from "./layout.ts";
 
 const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants;
+const TERMINATE_TIMEOUT_MS = 15_000;
+const KILL_TIMEOUT_MS = 5_000;
 const PROCESS_FILE_BYTES_MAX = 64 * 1024;
 
 /** Content of process.json: the process of a node. */
@@ -109,4 +111,17 @@ export async function waitForExit(
   }
   await rm(nodePaths(directory, node.name).process, { force: true });
   return true;
+}
+
+/** How a process ended. "running": it has survived SIGKILL, as a process that waits for a disk does. */
+export type StopResult = "stopped" | "killed" | "running";
+
+/** Stops a node. Kills it if it still runs after TERMINATE_TIMEOUT_MS. */
+export async function stopNode(directory: string, node: LocalNode): Promise<StopResult> {
+  if (!(await signalNode(directory, node, "SIGTERM"))) return "stopped";
+  // A process stopped by SIGSTOP handles SIGTERM only after SIGCONT.
+  await signalNode(directory, node, "SIGCONT");
+  if (await waitForExit(directory, node, TERMINATE_TIMEOUT_MS)) return "stopped";
+  await signalNode(directory, node, "SIGKILL");
+  return (await waitForExit(directory, node, KILL_TIMEOUT_MS)) ? "killed" : "running";
 }
