@@ -6,7 +6,12 @@ import { FEATURE_LEVEL_REASONS } from "../../../master/namespace/feature-levels.
 import { outcomeKey, textToBytes } from "../../../master/namespace/keys.ts";
 import { Refusal } from "../../../master/namespace/refusal.ts";
 import type { Facts } from "../../../master/namespace/refusal-reason.ts";
-import { REASONS, type Reason, wordsOfRefusal } from "../../../master/namespace/refusal-words.ts";
+import {
+  type FactsOf,
+  REASONS,
+  type Reason,
+  wordsOfRefusal,
+} from "../../../master/namespace/refusal-words.ts";
 import { frozenRefusal } from "../../../master/namespace/refusal-words-0-1.ts";
 import { errorOfRefused } from "../../../master/namespace/refused-answer.ts";
 import { OUTCOMES } from "../../../master/namespace/tables.ts";
@@ -15,25 +20,10 @@ import { ROOT_URL } from "../../support/repository.ts";
 import { makeCaseTree } from "./case-operations.ts";
 import { TestStateMachine } from "./harness.ts";
 import { REFUSED_CASES, type RefusedCase } from "./refused-cases.ts";
-import { STORED_REASONS } from "./stored-reasons.ts";
-
-/** Reasons whose outcome no session keeps: the attempt did not run, or the command has no session. */
-const NOT_KEPT: readonly Reason[] = [
-  "cluster-exists",
-  "cluster-facts",
-  "cluster-missing",
-  "feed-reclaimed",
-  "intent-floor",
-  "outcome-dropped",
-  "path-not-text",
-  "read-rows",
-  "sequence-invalid",
-  "session-unknown",
-  "time-reclaimed",
-];
+import { NOT_KEPT, STORED_REASONS } from "./stored-reasons.ts";
 
 /** The other reasons that `REFUSED_CASES` does not have: their facts, and their words in the row. */
-const OTHER_WORDS: Readonly<Partial<Record<Reason, readonly [Facts, string]>>> = {
+const OTHER_WORDS: { readonly [Id in Reason]?: readonly [FactsOf<Id>, string] } = {
   "restore-size": [
     { chunkCount: 5, max: 4 },
     "Cannot restore 5 chunks more: expected at most 4 in one transaction",
@@ -77,6 +67,12 @@ const OTHER_WORDS: Readonly<Partial<Record<Reason, readonly [Facts, string]>>> =
     { count: 5, max: 4 },
     "Cannot stage 5 chunks in the unfinished uploads of one session: expected at most 4",
   ],
+};
+
+/** The facts of the reasons of later levels than FEATURE_LEVEL_REASONS, which were never stored in words. */
+const LATER_FACTS: { readonly [Id in Reason]?: FactsOf<Id> } = {
+  "upload-missing": { id: "7a", level: 11 },
+  "upload-sizes": { id: "7a", sizeBytes: 9, chunkSizeBytes: 4, actual: 8, chunkCount: 2 },
 };
 
 /** The outcome of a case, as the leader gets it, and its row in the store. */
@@ -203,6 +199,7 @@ describe("the words of a refusal", () => {
       note(refused.reason, (await refuse(refused, FEATURE_LEVEL_REASONS)).outcome.facts);
     }
     for (const [reason, [facts]] of Object.entries(OTHER_WORDS)) note(reason as Reason, facts);
+    for (const [reason, facts] of Object.entries(LATER_FACTS)) note(reason as Reason, facts);
     assert.deepEqual(stored, STORED_REASONS);
   });
 

@@ -1,8 +1,30 @@
+import type { Reason } from "../../../master/namespace/refusal-words.ts";
+
+/** Reasons whose outcome no session keeps: the attempt did not run, or the command has no session. */
+export const NOT_KEPT = [
+  "clock-steps",
+  "cluster-exists",
+  "cluster-facts",
+  "cluster-missing",
+  "feed-reclaimed",
+  "intent-floor",
+  "outcome-dropped",
+  "path-not-text",
+  "read-rows",
+  "sequence-invalid",
+  "server-removed",
+  "session-unknown",
+  "time-reclaimed",
+] as const satisfies readonly Reason[];
+
+/** The reasons in stored outcomes. A new reason is one of them, or the compiler refuses `STORED_REASONS`. */
+type StoredReason = Exclude<Reason, (typeof NOT_KEPT)[number]>;
+
 /**
  * The code of each reason in stored outcomes, and the names of its facts. Never changed: other facts need a new
  * reason (docs/decisions/0016).
  */
-export const STORED_REASONS: Readonly<Record<string, string>> = {
+export const STORED_REASONS: Readonly<Record<StoredReason, string>> = {
   "chunk-changed": "PRECONDITION_FAILED actual expected path position",
   "chunk-count": "INVALID_ARGUMENT actual chunkSizeBytes expected sizeBytes",
   "chunk-length": "INVALID_ARGUMENT actual chunkId expected",
@@ -47,5 +69,7 @@ export const STORED_REASONS: Readonly<Record<string, string>> = {
   "upload-chunk-length": "INVALID_ARGUMENT actual chunkId max",
   "upload-chunks": "TOO_LARGE count max",
   "upload-differs": "PRECONDITION_FAILED chunkId expected id position",
+  "upload-missing": "PRECONDITION_FAILED id level",
   "upload-short": "PRECONDITION_FAILED chunkCount id position",
+  "upload-sizes": "INVALID_ARGUMENT actual chunkCount chunkSizeBytes id sizeBytes",
 };
