@@ -146,6 +146,12 @@ export class Change extends State {
     if (this.isCostBounded) this.#meter.limit(ENTRY_UNITS_MAX);
   }
 
+  /** Limits what follows to `unitsMax`, however much the entry has cost before. */
+  allowUnits(unitsMax: number): void {
+    this.endCostLimit(); // The feature level is read from a row, which costs a unit.
+    if (this.isCostBounded) this.#meter.limit(this.#meter.units + unitsMax);
+  }
+
   /** Ends the limit of the cost: the rest of the entry is small and must not be refused. */
   endCostLimit(): void {
     this.#meter.removeLimit();

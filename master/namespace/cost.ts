@@ -22,8 +22,10 @@ import { HISTORY } from "./tree-tables.ts";
  * holds the units of every operation.
  */
 
-/** Most units of one entry of a client, without the record of its outcome. */
+/** Most units of one entry of a client, without the details and the record of a refusal. */
 export const ENTRY_UNITS_MAX = 20_000;
+/** Most units of the details of a refusal: a path of `DEPTH_MAX` names costs 2,000. */
+export const DETAILS_UNITS_MAX = 4_000;
 /** A read of a row by its key, of a table whose rows are usually in memory. */
 const READ_UNITS = 1;
 /** A read of a row by its key, of another table. A missing row costs the same. */

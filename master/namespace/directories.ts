@@ -32,15 +32,16 @@ function makeDirectories(change: Change, operation: OperationOf<"make-directory"
   const { target } = operation;
   const names = targetNames(target);
   const start = resolve(change, startTarget(target));
-  checkDepth(change, start.depth + names.length);
   let inode = start.inode as InodeRecord;
   for (const [depth, name] of names.entries()) {
     const directory = asDirectory(change, inode, { target, depth });
     const entry = change.entry(directory.id, name);
-    inode =
-      entry === undefined
-        ? addDirectory(change, directory, name, operation)
-        : (change.inode(entry.inode) as InodeRecord);
+    if (entry !== undefined) {
+      inode = change.inode(entry.inode) as InodeRecord;
+      continue;
+    }
+    checkDepth(change, start.depth + names.length);
+    inode = addDirectory(change, directory, name, operation);
   }
   if (inode.kind === "directory") return inode;
   throw nameTakenRefusal(change, target, inode);

@@ -24,8 +24,8 @@ export function rename(change: Change, operation: Rename): InodeRecord {
   }
   if (to.inode?.id === inode.id) return inode;
   checkOutside(change, inode, to, operation);
-  checkDepth(change, to.depth);
-  if (to.inode !== undefined) replace(change, inode, to.inode, operation);
+  if (to.inode === undefined) checkDepth(change, to.depth);
+  else replace(change, inode, to.inode, operation);
   const parent = to.parent as DirectoryInode;
   moveEntry(change, inode, { parent: parent.id, name: to.name });
   return inode;

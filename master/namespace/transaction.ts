@@ -6,6 +6,7 @@ import { inodeVersion } from "./attributes.ts";
 import type { Change } from "./change.ts";
 import type { NamespaceOperation, Outcome, Refused, Transact } from "./command.ts";
 import { commitChunks } from "./commit-chunks.ts";
+import { DETAILS_UNITS_MAX } from "./cost.ts";
 import { makeDirectory, removeDirectory, removeTree, unlink } from "./directories.ts";
 import { FEATURE_LEVEL_REASONS } from "./feature-levels.ts";
 import { copy, create, put, restore, setAttributes, setStorageClass } from "./files.ts";
@@ -72,7 +73,7 @@ function targetDetails(change: Change, target: Target): Readonly<Record<string, 
     };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    return {}; // The target itself is invalid.
+    return {}; // The target itself is invalid, or its details cost too much.
   }
 }
 
@@ -99,6 +100,8 @@ export function refusedOutcome(
   error: Refusal,
   operation?: NamespaceOperation,
 ): Refused {
+  // A refusal has the same details however much of its own bound the entry has used up.
+  change.allowUnits(DETAILS_UNITS_MAX);
   const refusal = operation === undefined ? error : withTargetDetails(change, error, operation);
   const { code, reason, facts, details } = refusal;
   change.endCostLimit(); // The words may need the names above a target.

@@ -1,5 +1,5 @@
 import { AshlarError } from "../base/errors.ts";
-import { DEPTH_MAX, displayName, parsePath } from "../base/path.ts";
+import { displayName } from "../base/path.ts";
 import { TIME_MS_MAX } from "../base/times.ts";
 import type { Operation, Target } from "./namespace-api.ts";
 import { MODE_MAX, OWNER_SET_MAX } from "./schemas.ts";
@@ -14,12 +14,11 @@ interface FreeValues {
 }
 
 /**
- * Checks the mode, the owner and the times of an operation, which every reader must be able to show, and
- * the depth of its new name.
+ * Checks the mode, the owner and the times of an operation, which every reader must be able to show.
  * The client checks before it sends, and the leader before it proposes. Applying an entry does not
  * check again: entries of older versions with other values must have the same effect as before.
  *
- * @throws {AshlarError} INVALID_ARGUMENT, NAME_TOO_LONG
+ * @throws {AshlarError} INVALID_ARGUMENT
  */
 export function checkOperationValues(
   operation: Operation,
@@ -28,28 +27,6 @@ export function checkOperationValues(
   if (operation.kind === "unstage" || operation.kind === "stage-directory") return; // No values.
   const target = "target" in operation ? operation.target : operation.to;
   checkFreeValues(target, operation as FreeValues, details);
-  if (NAMING.has(operation.kind)) checkDepth("to" in operation ? operation.to : target, details);
-}
-
-/** The operations that make a name. */
-const NAMING: ReadonlySet<Operation["kind"]> = new Set<Operation["kind"]>([
-  ...(["copy", "create", "make-directory", "publish", "put", "rename", "restore"] as const),
-]);
-const SLASH = 0x2f;
-
-/** Checks the names of a path, without those above its inode, which only the masters know. */
-function checkDepth({ path }: Target, details: Readonly<Record<string, unknown>>): void {
-  if (path === undefined || path.length <= DEPTH_MAX) return;
-  let slashes = 0;
-  for (const byte of path) if (byte === SLASH) slashes += 1;
-  if (slashes <= DEPTH_MAX) return;
-  const depth = parsePath(path).length;
-  if (depth <= DEPTH_MAX) return;
-  throw new AshlarError(
-    "NAME_TOO_LONG",
-    `Cannot use a path of ${depth} names: expected at most ${DEPTH_MAX}`,
-    { details: { ...details, limit: "depth", max: DEPTH_MAX, depth } },
-  );
 }
 
 /**

@@ -2,8 +2,13 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { NamespaceOperation, Outcome } from "../../../master/namespace/command.ts";
 import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
-import { checkLeastCost, ENTRY_UNITS_MAX } from "../../../master/namespace/cost.ts";
+import {
+  checkLeastCost,
+  DETAILS_UNITS_MAX,
+  ENTRY_UNITS_MAX,
+} from "../../../master/namespace/cost.ts";
 import { FEATURE_LEVEL_COST } from "../../../master/namespace/feature-levels.ts";
+import { ReadBudget } from "../../../master/namespace/read-budget.ts";
 import { OUTCOMES_MAX } from "../../../master/namespace/sessions.ts";
 import type { SessionId } from "../../../shared/base/ids.ts";
 import { DEPTH_MAX } from "../../../shared/base/path.ts";
@@ -161,6 +166,41 @@ describe("the cost of an entry", () => {
     assertTooLarge(first);
     assert.deepEqual(machine.apply(command), first);
     machine.run(...creates(1_000, "/d/f"));
+  });
+
+  it("leaves no details out of another refusal, however near to the bound that is", async () => {
+    const machine = await boundedMachine();
+    const path = `/d${"/deep".repeat(300)}`;
+    machine.run(makeDirectory(path, true));
+    const reasons = new Set<string | null>();
+    for (let count = 1_250; count < 1_450; count += 5) {
+      const outcome = machine.transact([...creates(count, "/d/f"), create(path)]);
+      assert.ok(!outcome.ok);
+      reasons.add(outcome.reason);
+      if (outcome.reason === "entry-units") continue;
+      const { found } = outcome.details;
+      assert.deepEqual(Object.keys(outcome.details).sort(), ["found", "path"], `${count} creates`);
+      assert.equal((found as { kind: string }).kind, "directory");
+    }
+    assert.deepEqual([...reasons], ["name-taken", "entry-units"]);
+  });
+
+  it("is bounded for the details of a refusal, however deep the target is", async () => {
+    const machine = await TestStateMachine.make();
+    const path = "/x".repeat(20_000);
+    machine.run(makeDirectory(path, true));
+    boundCost(machine);
+    const { inode } = machine.namespace.stat(at(path), undefined, new ReadBudget(1e6));
+    const operation = {
+      kind: "rename",
+      from: at("/none"),
+      to: { inode },
+      noReplace: false,
+    } as const;
+    const outcome = machine.transact([operation]);
+    assert.ok(!outcome.ok && outcome.reason === "name-unknown");
+    assert.deepEqual(outcome.details, {});
+    assert.ok(machine.namespace.entryUnits <= DETAILS_UNITS_MAX + 100);
   });
 
   it("is the same on every member, with and without a flush", async () => {
@@ -354,20 +394,36 @@ describe("the depth of a name", () => {
     }
   });
 
+  /** Moves a deep tree to the end of another one. @returns the path of its last directory */
+  function makeDeeper(machine: TestStateMachine): string {
+    const half = DEPTH_MAX - 1;
+    const [top, moved] = ["/x".repeat(half), "/y".repeat(half)];
+    machine.run(makeDirectory(top, true));
+    machine.run(makeDirectory(moved, true), create(`${moved}/f`));
+    machine.run({ kind: "rename", from: at("/y"), to: at(`${top}/y`), noReplace: false });
+    return `${top}${moved}`;
+  }
+
+  it("is no obstacle to an operation on a name that exists", async () => {
+    const machine = await boundedMachine();
+    const deep = makeDeeper(machine);
+    machine.run(makeDirectory(deep, true));
+    machine.run({ ...put(`${deep}/f`, []), content: inline("x") } as NamespaceOperation);
+    machine.run(create("/d/f"));
+    machine.run({ kind: "rename", from: at("/d/f"), to: at(`${deep}/f`), noReplace: false });
+    const { inode } = machine.namespace.stat(at(deep));
+    machine.run({ kind: "make-directory", target: { inode }, parents: true, ...OWNER });
+    const made = machine.transact([makeDirectory(`${deep}/new/b`, true)]);
+    assert.equal(codeOf(made), "NAME_TOO_LONG");
+    const depth = 2 * DEPTH_MAX;
+    assert.ok(!made.ok && made.details["depth"] === depth, "it is the depth of the whole path");
+  });
+
   it("may exceed the bound below a directory that is moved: the tree stays usable and removable", async () => {
     const machine = await boundedMachine();
-    const half = DEPTH_MAX - 1;
-    machine.run(makeDirectory("/x".repeat(half), true));
-    machine.run(makeDirectory("/y".repeat(half), true));
-    const { inode } = machine.namespace.stat(at("/y".repeat(half)));
-    machine.run({
-      kind: "rename",
-      from: at("/y"),
-      to: at(`${"/x".repeat(half)}/y`),
-      noReplace: false,
-    });
+    const { inode } = machine.namespace.stat(at(makeDeeper(machine)));
     machine.run({ kind: "set-attributes", target: { inode }, mode: 0o700 });
-    assert.deepEqual(machine.namespace.list({ inode }, { limit: 10 }).entries, []);
+    assert.equal(machine.namespace.list({ inode }, { limit: 10 }).entries.length, 1);
     machine.run({ kind: "rename", from: { inode }, to: at("/d/from-below"), noReplace: false });
     machine.run({ kind: "remove-tree", target: at("/x") });
     assert.equal(codeOf(machine.transact([create("/x")])), "ok");
