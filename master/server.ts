@@ -19,6 +19,7 @@ import { registerFleetHandlers } from "./api/fleet-handlers.ts";
 import { type MasterDeps, propose } from "./api/leader-context.ts";
 import { registerMastersHandlers } from "./api/masters-handlers.ts";
 import { registerNamespaceHandlers } from "./api/namespace-handlers.ts";
+import { Registrations } from "./api/registrations.ts";
 import { type MasterConfig, membersOf } from "./config.ts";
 import type { ConsensusStatus } from "./consensus.ts";
 import type { Driver, DriverLimits, DriverOptions } from "./driver/driver.ts";
@@ -270,6 +271,7 @@ function makeDeps(
     namespace,
     state: namespace,
     fleet: registry,
+    registrations: new Registrations(),
     registry,
     repair: new Repair({ registry, clock, log, limits }),
     sessions: new SessionMonitor({ idleMsMax: config.sessionIdleMsMax }),

@@ -67,14 +67,26 @@ export class MasterLink {
       const isKnown =
         this.#registeredWith !== null && channel.leaderAddress === this.#registeredWith;
       if (!isKnown) await this.#register(signal);
-      await this.#sendHeartbeat(orders, signal);
+      await this.#sendHeartbeatOrRegister(orders, signal);
       this.#problem = null;
     } catch (error) {
       if (error instanceof AshlarError) this.#problem = error.message;
-      // The leader does not know this server: the leader was restarted, or another master has its
-      // address now.
       if (isAshlarError(error, "NOT_FOUND")) this.#registeredWith = null;
       throw error;
+    }
+  }
+
+  /**
+   * Sends a heartbeat. Registers first if the leader does not know this server: the connection is new,
+   * the leader was restarted, or another master has its address now.
+   */
+  async #sendHeartbeatOrRegister(orders: Orders, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#sendHeartbeat(orders, signal);
+    } catch (error) {
+      if (!isAshlarError(error, "NOT_FOUND")) throw error;
+      await this.#register(signal);
+      await this.#sendHeartbeat(orders, signal);
     }
   }
 

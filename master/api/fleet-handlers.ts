@@ -29,6 +29,7 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
   handlers.onCall(api.confirmChunks, async (request, context) => {
     request.release();
     requireLeader(deps.consensus);
+    deps.registrations.check(context.peer, request.head.serverId);
     await deps.consensus.confirmRead(context.remainingMs(), context);
     beginTerm(deps);
     const { serverId, chunks } = request.head;
@@ -71,8 +72,8 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
 }
 
 function registerReports(handlers: Handlers, deps: MasterDeps): void {
-  const { consensus, fleet } = deps;
-  handlers.onCall(api.register, async (request) => {
+  const { consensus, fleet, registrations } = deps;
+  handlers.onCall(api.register, async (request, { peer }) => {
     request.release();
     requireLeader(consensus);
     const { server, space, clusterId } = request.head;
@@ -87,17 +88,19 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     await recordServer(deps, server);
     beginTerm(deps);
     fleet.recordRegistration(server, space);
+    registrations.record(peer, server.serverId);
     return {
       clusterId: facts.clusterId,
       chunkKey: facts.chunkKey,
       heartbeatIntervalMs: fleet.heartbeatIntervalMs,
     };
   });
-  handlers.onCall(api.heartbeat, async (request) => {
+  handlers.onCall(api.heartbeat, async (request, { peer }) => {
     request.release();
     requireLeader(consensus);
     beginTerm(deps);
     const { serverId } = request.head;
+    registrations.check(peer, serverId);
     if (!fleet.recordHeartbeat(request.head)) {
       throw new AshlarError(
         "NOT_FOUND",
@@ -113,9 +116,10 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
       ],
     };
   });
-  handlers.onCall(api.goodbye, async (request) => {
+  handlers.onCall(api.goodbye, async (request, { peer }) => {
     request.release();
     requireLeader(consensus);
+    registrations.check(peer, request.head.serverId);
     fleet.recordGoodbye(request.head.serverId);
     return {};
   });

@@ -14,6 +14,7 @@ import { checkLeastCost } from "../namespace/cost.ts";
 import { checkLevel, FEATURE_LEVEL_COST } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 import { errorOfRefused } from "../namespace/refused-answer.ts";
+import type { Registrations } from "./registrations.ts";
 
 /** Dependencies of the handlers of a master. */
 export interface MasterDeps {
@@ -22,6 +23,7 @@ export interface MasterDeps {
   /** Returns the current state: an installed snapshot replaces it. */
   readonly namespace: () => Namespace;
   readonly fleet: FleetView;
+  readonly registrations: Registrations;
   readonly repair: RepairView;
   readonly sessions: SessionActivity;
   /**

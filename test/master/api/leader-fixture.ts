@@ -1,10 +1,11 @@
 import { registerFleetHandlers } from "../../../master/api/fleet-handlers.ts";
+import { Registrations } from "../../../master/api/registrations.ts";
 import { Registry } from "../../../master/fleet/registry.ts";
 import { Repair } from "../../../master/fleet/repair.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import { quietLog } from "../../../shared/platform/quiet.ts";
 import { confirmChunks } from "../../../shared/protocol/fleet-api.ts";
-import type { CallHandler, Handlers } from "../../../shared/wire/rpc.ts";
+import type { CallHandler, Handlers, PeerIdentity } from "../../../shared/wire/rpc.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { chunkId, serverId, type TestStateMachine } from "../namespace/harness.ts";
@@ -14,6 +15,7 @@ const SPACE = { totalBytes: 1e12, availableBytes: 1e12, usedBytes: 0 };
 /** A leader over the state of `machine`, with the chunkservers that have registered. */
 export class TestLeader {
   readonly repair: Repair;
+  readonly #registrations = new Registrations();
   readonly #registry: Registry;
   readonly #handlers = new Map<string, CallHandler<unknown, unknown>>();
 
@@ -30,7 +32,8 @@ export class TestLeader {
     const status = () => ({ role: "leader", isReady: true, term: 1 });
     const consensus = { status, confirmRead: async () => machine.index };
     const namespace = () => machine.namespace;
-    const deps = { consensus, fleet: registry, repair: this.repair, namespace };
+    const registrations = this.#registrations;
+    const deps = { consensus, fleet: registry, repair: this.repair, registrations, namespace };
     const onCall = (method: { readonly name: string }, handler: never) =>
       this.#handlers.set(method.name, handler);
     registerFleetHandlers({ onCall } as unknown as Handlers, deps as never);
@@ -55,7 +58,9 @@ export class TestLeader {
     const chunks = [{ chunkId: chunkId(copy.name), intentIndex: copy.intentIndex }];
     const request = { release: () => {}, head: { serverId: serverId(server), chunks } };
     const handler = this.#handlers.get(confirmChunks.name) as CallHandler<unknown, unknown>;
-    const answer = await handler(request as never, { remainingMs: () => 1_000 } as never);
+    const peer: PeerIdentity = { role: "chunkserver", clusterId: null, name: server };
+    this.#registrations.record(peer, serverId(server));
+    const answer = await handler(request as never, { peer, remainingMs: () => 1_000 } as never);
     return (answer as { verdicts: string[] }).verdicts[0] ?? "";
   }
 }

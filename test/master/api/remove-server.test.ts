@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { registerFleetHandlers } from "../../../master/api/fleet-handlers.ts";
+import { Registrations } from "../../../master/api/registrations.ts";
 import { Registry } from "../../../master/fleet/registry.ts";
 import { decodeCommand } from "../../../master/namespace/command-encoding.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
@@ -20,6 +21,8 @@ import {
 
 const SPACE = { totalBytes: 1e9, availableBytes: 1e9, usedBytes: 0 };
 const NAMES = ["s1", "s2", "s3", "s4"];
+
+const CONTEXT = { peer: { role: "chunkserver" }, remainingMs: () => 1_000 };
 
 const location = (name: string) => ({
   ...{ serverId: serverId(name), address: `${name}:1`, host: name, rack: "r" },
@@ -46,11 +49,12 @@ async function leader(chunkCount: number) {
   const deps = {
     ...{ consensus, fleet: registry, namespace: () => machine.namespace },
     ...{ env: { log: new MemoryLog(), clock }, nowMs: () => machine.nowMs },
+    registrations: new Registrations(),
   };
   registerFleetHandlers({ onCall } as unknown as Handlers, deps as never);
   const call = async (method: { readonly name: string }, head: unknown): Promise<unknown> => {
     const request = { head, body: new Uint8Array(), release: () => {} };
-    return handlers.get(method.name)?.(request as never, { remainingMs: () => 1_000 } as never);
+    return handlers.get(method.name)?.(request as never, CONTEXT as never);
   };
   const register = (name: string) =>
     call(api.register, { server: location(name), space: SPACE, clusterId: null });

@@ -4,7 +4,7 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { ChunkId, LogIndex, ServerId } from "../../../shared/base/ids.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";
 import type { StoreChange } from "../../../shared/ports/ordered-store.ts";
-import { heartbeat } from "../../../shared/protocol/fleet-api.ts";
+import { heartbeat, register } from "../../../shared/protocol/fleet-api.ts";
 import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
 import { type CopyChecks, isRecordChange } from "./copy-checks.ts";
 import { SimulatedProcess } from "./simulated-process.ts";
@@ -129,7 +129,9 @@ export class DelayedReports {
   async #send(server: SimulatedChunkserver, serverId: ServerId, loss: Loss): Promise<boolean> {
     const leader = this.#deps.leader();
     const { running: pool } = this.process;
-    if (leader === undefined || pool === null || server.clock?.isFrozen !== false) return false;
+    const location = this.#deps.copies.state()?.server(serverId);
+    if (leader === undefined || pool === null || location === undefined) return false;
+    if (server.clock?.isFrozen !== false) return false;
     const availableBytes = server.capacityBytes === undefined ? SPACE_BYTES : 0;
     const space = { totalBytes: SPACE_BYTES, availableBytes, usedBytes: 0 };
     const results = { copied: [], copyFailed: [], purged: [], lost: [loss] };
@@ -137,10 +139,13 @@ export class DelayedReports {
     this.counts["delayed report of a lost copy"] += 1;
     this.#environment.trace.note(server.host, `a delayed report that ${loss.chunkId} was lost`);
     try {
-      const request = { serverId, ...state, ...results };
       const options = { timeoutMs: TIMEOUT_MS };
-      const reply = await pool.call(masterAddress(leader.host), heartbeat, request, options);
-      reply.release();
+      const address = masterAddress(leader.host);
+      // The connection of the server, as far as the leader knows.
+      const registration = { server: location, clusterId: CLUSTER_ID, space };
+      (await pool.call(address, register, registration, options)).release();
+      const request = { serverId, ...state, ...results };
+      (await pool.call(address, heartbeat, request, options)).release();
       return true;
     } catch (error) {
       if (isAshlarError(error)) return false;

@@ -54,4 +54,17 @@ export const CALL_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inTest("test/shared/wire/calls.test.ts"),
   },
+  {
+    name: "reports-of-another-server",
+    bug: "A chunkserver may send the reports of another one",
+    breaks: "docs/wire-protocol.md: a report belongs to the server of its connection",
+    edits: [
+      {
+        file: "master/api/registrations.ts",
+        find: "if (registeredId === serverId) return;",
+        replace: "if (registeredId !== undefined) return;",
+      },
+    ],
+    caughtBy: inTest("test/master/api/registrations.test.ts"),
+  },
 ];

@@ -1,0 +1,38 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { ServerId } from "../../shared/base/ids.ts";
+import type { PeerIdentity } from "../../shared/wire/rpc.ts";
+
+/**
+ * The chunkserver that has registered on each connection: a server sends reports only for itself. Soft
+ * state of the leader.
+ */
+export class Registrations {
+  /** The handshake makes one identity for each connection. */
+  readonly #serverIds = new WeakMap<PeerIdentity, ServerId>();
+
+  /** Records that `serverId` has registered on the connection of `peer`. */
+  record(peer: PeerIdentity, serverId: ServerId): void {
+    this.#serverIds.set(peer, serverId);
+  }
+
+  /**
+   * Checks that the caller is the chunkserver `serverId`.
+   *
+   * @throws {AshlarError} NOT_FOUND before a registration on this connection: the server registers
+   *   again; WRONG_IDENTITY if another server has registered on it
+   */
+  check(peer: PeerIdentity, serverId: ServerId): void {
+    const registeredId = this.#serverIds.get(peer);
+    if (registeredId === serverId) return;
+    if (registeredId === undefined) {
+      throw new AshlarError(
+        "NOT_FOUND",
+        `Cannot accept a report of chunkserver ${serverId}: it has not registered on this connection`,
+      );
+    }
+    throw new AshlarError(
+      "WRONG_IDENTITY",
+      `Cannot accept a report of chunkserver ${serverId}: expected reports of ${registeredId}, which has registered on this connection`,
+    );
+  }
+}
