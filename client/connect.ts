@@ -35,7 +35,7 @@ import { ZeroBlocks } from "./zero-blocks.ts";
 const MIB = 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 const CLOSE_GRACE_MS = 1_000;
-/** Receive buffers for responses of the masters, such as listings of up to 10,000 entries. */
+/** Receive buffers for responses of the masters, such as listings of up to 1,000 entries. */
 const MASTER_SLAB_BYTES_MAX = 64 * MIB;
 const WRITE_SLAB_BYTES_MAX = 64 * MIB;
 /** Memory that an idle pool keeps. */

@@ -154,7 +154,7 @@ export interface ReadFileOptions extends ReadOptions, ByteRange {
 
 /** Options of `FileSystem.list`. */
 export interface ListOptions extends ReadOptions {
-  /** Entries fetched per call to the masters, 1 to 10,000. Default: 1,000. */
+  /** Entries fetched per call to the masters, 1 to 10,000. Default: 1,000, the most that a master returns. */
   readonly pageSize?: number;
 }
 
@@ -162,7 +162,7 @@ export interface ListOptions extends ReadOptions {
 export interface ListPageOptions extends ReadOptions {
   /** `next` of the previous page; `at` is then ignored. Default: the first page. */
   readonly cursor?: ListCursor;
-  /** Entries on the page, 1 to 10,000. Default: 1,000. */
+  /** Most entries on the page, 1 to 10,000. Default: 1,000, the most that a master returns. */
   readonly limit?: number;
 }
 

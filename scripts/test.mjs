@@ -18,9 +18,9 @@ import { compileCopy, ensureBuilt, ensureInstalled, ROOT } from "./bootstrap.mjs
 
 /**
  * Value of `--test-timeout`. Node 20 and 22 apply it to a process, Node 24 to a test. It ends tests
- * that hang: the longest process takes 80 s, and three times as long beside other programs.
+ * that hang: the longest process takes 110 s, and three times as long beside other programs.
  */
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 400_000;
 /** Maximum time for which a process may continue after its last test. */
 const LEAK_GRACE_MS = 5000;
 /**

@@ -22,8 +22,8 @@ export interface CommandContext {
   fileSystem(): Promise<FileSystem>;
   /**
    * Runs `task` with the file system. If the masters cannot serve it, at the start or later, the
-   * attempt rejects within 2 s with the state of each master, and the command continues. Attempts do
-   * not overlap.
+   * attempt rejects early with the state of each master, as `MastersWatch` does, and the command
+   * continues. Attempts do not overlap.
    */
   attempt<Result>(
     task: (fileSystem: FileSystem, signal: AbortSignal) => Promise<Result>,

@@ -53,6 +53,11 @@ interface ProbedMaster {
   readonly address: string;
   readonly role: string;
   readonly term: number | null;
+  /** What only a leader knows. */
+  readonly last_index: null;
+  readonly committed_index: null;
+  readonly applied_index: null;
+  readonly clock_ahead_ms: null;
   readonly vote: "voter" | "learner";
   /** Why the master did not answer; null if it did. */
   readonly problem: string | null;
@@ -61,7 +66,13 @@ interface ProbedMaster {
 function jsonMaster({ address, answer, problem, isVoter }: MasterProbe): ProbedMaster {
   const { memberId = null, role = "unreachable", term = null } = answer ?? {};
   const vote = isVoter ? "voter" : "learner";
-  return { member_id: memberId, address, role, term, vote, problem };
+  const unknown = {
+    last_index: null,
+    committed_index: null,
+    applied_index: null,
+    clock_ahead_ms: null,
+  } as const;
+  return { member_id: memberId, address, role, term, ...unknown, vote, problem };
 }
 
 /** The keys of `ashlar status --json` that only a leader knows. */
@@ -70,6 +81,7 @@ const UNSERVED = {
   index: null,
   masters: [],
   chunkservers: [],
+  feature_level: null,
   default_copies: null,
   namespace: null,
   history: null,

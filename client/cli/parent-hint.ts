@@ -1,7 +1,8 @@
-import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { isAshlarError } from "../../shared/base/errors.ts";
 import { shellWord } from "../../shared/display/shell-word.ts";
 import type { CommandContext } from "./command.ts";
 import { statOrNull } from "./exists.ts";
+import { withHint } from "./with-hint.ts";
 
 const SLASH = 0x2f;
 
@@ -26,10 +27,4 @@ export async function withParentHint<Result>(
     );
     throw found === null ? withHint(error, `ashlar mkdir -p ${shellWord(parent)}`) : error;
   }
-}
-
-/** Returns the error with another hint. */
-export function withHint(error: AshlarError, hint: string): AshlarError {
-  const { code, message, details } = error;
-  return new AshlarError(code, message, { cause: error, details, hint });
 }

@@ -16,6 +16,7 @@ import {
   type RemotePath,
   remotePath,
 } from "./remote-paths.ts";
+import { withHint } from "./with-hint.ts";
 
 /** One source and its own target, or the failure of a source. */
 export type Transfer =
@@ -160,7 +161,7 @@ function parseInCluster(argument: string): RemotePath {
     return parseRemotePath(argument);
   } catch (error) {
     if (!isAshlarError(error, "INVALID_ARGUMENT") || argument.startsWith("/")) throw error;
-    throw new AshlarError(error.code, error.message, { cause: error, hint: BOTH_IN_CLUSTER });
+    throw withHint(error, BOTH_IN_CLUSTER);
   }
 }
 

@@ -1,8 +1,8 @@
 import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { CommandContext } from "./command.ts";
 import { confirm } from "./confirm.ts";
-import { withHint } from "./parent-hint.ts";
 import { REPLACE_HINT, type ReplaceRule } from "./replace-flags.ts";
+import { withHint } from "./with-hint.ts";
 
 /** A write whose target can exist. */
 interface RuledWrite<Result> {

@@ -14,8 +14,8 @@ import { targetOf } from "./target.ts";
 import { walk } from "./walk.ts";
 
 /*
- * Limits of one transaction. The masters refuse one of more than 20,000 units of work (docs/client.md,
- * "Limits"). A restored file has about 40 units, 4 for each name of its path, and 17 for each chunk.
+ * Limits of one transaction. The masters refuse one of more than 20,000 units of work
+ * (docs/operations.md, "Limits"). A restored file has about 40 units, 4 for each name of its path, and 17 for each chunk.
  */
 const STEP_UNITS_MAX = 15_000;
 const ITEM_UNITS = 40;

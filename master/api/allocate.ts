@@ -101,7 +101,7 @@ function cannotPlace(deps: MasterDeps, request: Request, storageClass: StorageCl
   if (isFull) {
     return new AshlarError(
       "NO_SPACE",
-      `Cannot place a chunk of class "${storageClass.name}": expected space on at least ${serversText(storageClass.copiesMin)}: ${list}`,
+      `Cannot place a chunk of class "${storageClass.name}": expected space on at least ${serversText(storageClass.copiesMin, "chunkserver")}: ${list}`,
       {
         hint: "Add a chunkserver, or remove files and run `ashlar history trim`: the history keeps the space of removed files",
       },
@@ -109,10 +109,10 @@ function cannotPlace(deps: MasterDeps, request: Request, storageClass: StorageCl
   }
   return new AshlarError(
     "TOO_FEW_CHUNKSERVERS",
-    `Cannot place a chunk of class "${storageClass.name}": expected at least ${storageClass.copiesMin} suitable chunkservers: ${list}`,
+    `Cannot place a chunk of class "${storageClass.name}": expected at least ${serversText(storageClass.copiesMin, "suitable chunkserver")}: ${list}`,
     { hint: "ashlar status" },
   );
 }
 
-const serversText = (count: number): string =>
-  count === 1 ? "1 chunkserver" : `${count} chunkservers`;
+const serversText = (count: number, noun: string): string =>
+  count === 1 ? `1 ${noun}` : `${count} ${noun}s`;

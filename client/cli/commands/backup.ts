@@ -16,10 +16,12 @@ import { removeLeftovers } from "../local/temporary-files.ts";
 import { requireWritable, writeAndPublish, writeError } from "../local/write-local.ts";
 import { LocalPath } from "../local-path.ts";
 import { ProgressBar } from "../progress.ts";
+import { withHint } from "../with-hint.ts";
 
 const { O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 /** A backup contains the key of the chunk receipts, so only its owner may read it. */
 const NEW_FILE_MODE = 0o600;
+const FORCE_HINT = "Choose another name, or pass --force to replace the file";
 
 /** Facts about a backup that was written or verified. */
 interface BackupSummary {
@@ -75,13 +77,8 @@ async function write(
     return result;
   } catch (error) {
     const shown = writeError(error, path);
-    throw isAshlarError(shown, "ALREADY_EXISTS") ? withForceHint(shown) : shown;
+    throw isAshlarError(shown, "ALREADY_EXISTS") ? withHint(shown, FORCE_HINT) : shown;
   }
-}
-
-function withForceHint({ code, message, details, cause }: AshlarError): AshlarError {
-  const hint = "Choose another name, or pass --force to replace the file";
-  return new AshlarError(code, message, { cause, details, hint });
 }
 
 async function syncDirectory(path: LocalPath): Promise<void> {

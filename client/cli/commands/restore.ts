@@ -13,7 +13,10 @@ import {
   refuseDotNames,
 } from "../remote-paths.ts";
 import { REPLACE_HINT, replaceRuleOf } from "../replace-flags.ts";
+import { withHint } from "../with-hint.ts";
 import { writeByRule } from "../write-by-rule.ts";
+
+const HINT = `${REPLACE_HINT}; --to PATH restores to another path`;
 
 export const run: RunCommand = async (context, commandArguments, options) => {
   const { output, signal } = context;
@@ -46,7 +49,7 @@ export const run: RunCommand = async (context, commandArguments, options) => {
         fileSystem.restore(path.bytes, { at, to: to.bytes, replace, signal }),
       ),
   }).catch((error: unknown) => {
-    throw isAshlarError(error, "ALREADY_EXISTS") ? withHint(error) : error;
+    throw isAshlarError(error, "ALREADY_EXISTS") ? withHint(error, HINT) : error;
   });
   if (restored === null) return;
   const { index, fileCount, directoryCount, sizeBytes } = restored;
@@ -72,10 +75,4 @@ function noState(path: RemotePath): AshlarError {
     `Cannot restore ${path.text}: expected --at INDEX or --at TIME`,
     { hint: `ashlar history ${shellWord(path.bytes)}` },
   );
-}
-
-function withHint(error: AshlarError): AshlarError {
-  const { code, message, details } = error;
-  const hint = `${REPLACE_HINT}; --to PATH restores to another path`;
-  return new AshlarError(code, message, { cause: error, details, hint });
 }

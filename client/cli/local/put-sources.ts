@@ -14,6 +14,7 @@ import {
   remotePath,
 } from "../remote-paths.ts";
 import { splitTarget } from "../transfer-targets.ts";
+import { withHint } from "../with-hint.ts";
 import { statLocal } from "./local-error.ts";
 import type { PutJob, Upload } from "./put-job.ts";
 import { uploadsOfTree } from "./put-tree.ts";
@@ -74,10 +75,9 @@ function isNoTarget(options: OptionValues): boolean {
 
 /** Adds an example: `ashlar put *.md` has no target, and the shell has expanded the pattern. */
 function withExample(error: AshlarError, { sources }: PutArguments): AshlarError {
-  const { code, message, details } = error;
   const [first = "FILE"] = sources;
-  const hint = `The last argument is the target in the cluster: ashlar put ${shellWord(first)} /DIRECTORY/`;
-  return new AshlarError(code, message, { cause: error, details, hint });
+  const example = `ashlar put ${shellWord(first)} /DIRECTORY/`;
+  return withHint(error, `The last argument is the target in the cluster: ${example}`);
 }
 
 /** Yields the files to put, in order. Directories are made on the way, before their entries. */

@@ -18,6 +18,8 @@ export class ClientSessions implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   readonly #pending = new Set<Promise<void>>();
   #kept = 0;
+  /** The first error that does not pass by itself: the sessions that the figures name are not all open. */
+  #failure: unknown = null;
 
   private constructor(
     callers: readonly WireCaller[],
@@ -51,10 +53,12 @@ export class ClientSessions implements AsyncDisposable {
     return { sessions: new ClientSessions(callers, sessionIds, idleMsMax), rate };
   }
 
+  /** @throws the first error of a session, such as SESSION_EXPIRED: the run measured fewer sessions than it reports */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     await Promise.all(this.#pending);
     await Promise.all(this.#callers.map((caller) => caller[Symbol.asyncDispose]()));
+    if (this.#failure !== null) throw this.#failure;
   }
 
   #keepNext(): void {
@@ -69,8 +73,8 @@ export class ClientSessions implements AsyncDisposable {
     try {
       await caller.call(keepSession, { sessionId: this.#sessionIds[number] as SessionId });
     } catch (error) {
-      // During an election: the next turn of the session is early enough.
-      if (!isAshlarError(error)) throw error;
+      // During an election the next turn of the session is early enough.
+      if (!isAshlarError(error) || error.retry === "never") this.#failure ??= error;
     }
   }
 }

@@ -33,6 +33,16 @@ const TICK_SLACK_MS = 200;
 const ANSWERED = { isRefused: false, isSilent: false };
 const REFUSED = { isRefused: true, isSilent: false };
 
+/** Returns the output of `status --json` of a cluster that serves. */
+async function servedStatus(variables: Record<string, string>): Promise<Record<string, unknown>> {
+  const { stdout } = await runCli(["status", "--json"], { variables });
+  const [status] = jsonLines(stdout);
+  assert.ok(status !== undefined);
+  return status;
+}
+
+const keysOf = (value: unknown): string[] => Object.keys(value as object).sort();
+
 async function timed<Result>(run: () => Promise<Result>): Promise<[Result, number]> {
   const startMs = performance.now();
   const result = await run();
@@ -96,11 +106,12 @@ describe("a cluster without a majority", () => {
     const [first, second, third] = members;
     assert.ok(first !== undefined && second !== undefined && third !== undefined);
     const term = first.running.consensus.status().term;
+    const variables = { ASHLAR_CLUSTER: cluster.masterAddresses.join(",") };
+    const served = await servedStatus(variables);
     await Promise.all([second.stop(), third.stop()]);
     await eventually("the master is no leader", () => {
       return first.running.consensus.status().role !== "leader";
     });
-    const variables = { ASHLAR_CLUSTER: cluster.masterAddresses.join(",") };
     for (const command of [
       ["ls", "/"],
       ["mkdir", "/d"],
@@ -129,6 +140,9 @@ describe("a cluster without a majority", () => {
     const masters = status?.["masters"] as Array<Record<string, unknown>>;
     const own = masters.find((master) => master["address"] === first.address);
     assert.ok(Number(own?.["term"]) >= term && own?.["problem"] === null);
+    assert.deepEqual(keysOf(status), keysOf(served), "the same keys as of a cluster that serves");
+    const [servedMaster] = served["masters"] as Array<Record<string, unknown>>;
+    assert.deepEqual(keysOf(own), [...keysOf(servedMaster), "problem", "vote"].sort());
   });
 });
 

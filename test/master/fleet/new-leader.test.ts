@@ -77,6 +77,10 @@ describe("a new leader", () => {
     // The event loop of the member was blocked while it was a follower.
     registry.forgiveStall(60_000);
     assert.throws(allocate, hasCode("TOO_FEW_CHUNKSERVERS"));
+    assert.throws(
+      allocate,
+      /expected at least (1 suitable chunkserver|\d+ suitable chunkservers): no chunkserver has/,
+    );
     for (const location of LOCATIONS) {
       registry.recordRegistration(location, { ...SPACE, availableBytes: 0 });
     }

@@ -21,9 +21,12 @@ type Simulation = (seed: number) => void | Promise<void>;
 const RAFT_TICKS = 1_200;
 const CLUSTER_SECONDS = 60;
 const COPIES_SHAPE = {
-  ...{ masters: 3, chunkservers: 3, clients: 2 },
-  ...{ workload: "files" as const, pace: 1 },
-};
+  masters: 3,
+  chunkservers: 3,
+  clients: 2,
+  workload: "files",
+  pace: 1,
+} as const;
 const NO_CLIENTS = { mutations: 0, refusals: 0, unanswered: 0, reads: 0, repeats: 0 };
 
 /** Loads the simulations. */
