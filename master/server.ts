@@ -318,11 +318,11 @@ function newClusterOf(
   };
 }
 
-/** Fetches the clock of a master. @throws {AshlarError} VERSION_MISMATCH of an old version */
+/** Fetches the clock of a master. @throws {AshlarError} VERSION_MISMATCH if its version reports none */
 async function fetchWallMs(pool: ConnectionPool, address: string): Promise<number> {
   const { wallMs } = await fetchStatus(pool, address, FETCH_CLOCK_TIMEOUT_MS);
   if (wallMs !== undefined) return wallMs;
-  throw new AshlarError("VERSION_MISMATCH", `The master at ${address} does not tell its clock`);
+  throw new AshlarError("VERSION_MISMATCH", `The master at ${address} does not report its clock`);
 }
 
 async function fetchMasterStatus(pool: ConnectionPool, address: string): Promise<MasterStatus> {

@@ -144,7 +144,7 @@ async function recordServer(deps: MasterDeps, server: ServerLocation): Promise<v
     known.host !== server.host ||
     known.rack !== server.rack;
   if (!isChanged) return;
-  await propose(deps, { kind: "register-server", nowMs: deps.nowMs(), server });
+  await propose(deps, { kind: "register-server", server });
 }
 
 /**

@@ -4,9 +4,10 @@ import type { Consensus } from "../consensus.ts";
 import type { ClockView, FleetView, RepairView, SessionActivity } from "../fleet-view.ts";
 import {
   type ClusterFacts,
-  type Command,
   type Outcome,
   type Success,
+  stamped,
+  type UnstampedCommand,
   WIRE_COMMAND_BYTES_MAX,
 } from "../namespace/command.ts";
 import { encodeCommand } from "../namespace/command-encoding.ts";
@@ -44,10 +45,12 @@ export interface MasterDeps {
  */
 export async function propose(
   { consensus, namespace, nowMs }: Pick<MasterDeps, "consensus" | "namespace" | "nowMs">,
-  command: Command,
+  unstamped: UnstampedCommand,
 ): Promise<Success> {
+  // In the turn of the proposal, so that no entry undoes a step of the clock that precedes it.
+  const command = stamped(unstamped, nowMs());
   checkLevel(command, namespace().featureLevel);
-  const bytes = encodeCommand(withTimeAtMost(command, nowMs));
+  const bytes = encodeCommand(command);
   if (bytes.length > WIRE_COMMAND_BYTES_MAX) {
     throw new AshlarError(
       "TOO_LARGE",
@@ -60,16 +63,6 @@ export async function propose(
   }
   const { outcome } = await consensus.propose(bytes);
   return successOf(outcome as Outcome);
-}
-
-/**
- * Returns the command with the current time if its own is later: the clock was stepped back since
- * the caller took the time, and the command must not undo the step.
- */
-function withTimeAtMost(command: Command, nowMs: () => number): Command {
-  if (!("nowMs" in command)) return command;
-  const latestMs = nowMs();
-  return command.nowMs <= latestMs ? command : { ...command, nowMs: latestMs };
 }
 
 function successOf(outcome: Outcome): Success {

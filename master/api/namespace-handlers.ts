@@ -29,14 +29,13 @@ export function registerNamespaceHandlers(handlers: Handlers, deps: MasterDeps):
 }
 
 function registerStorageClasses(handlers: Handlers, deps: MasterDeps): void {
-  const { consensus, nowMs } = deps;
+  const { consensus } = deps;
   handlers.onCall(api.defineStorageClass, async (request) => {
     request.release();
     requireLeader(consensus);
     const { attempt, storageClass } = request.head;
     const { index } = await propose(deps, {
       kind: "define-storage-class",
-      nowMs: nowMs(),
       attempt,
       storageClass,
     });
@@ -51,7 +50,6 @@ function registerRetention(handlers: Handlers, deps: MasterDeps): void {
     const { attempt, retentionMs } = request.head;
     const { index } = await propose(deps, {
       kind: "set-history-retention",
-      nowMs: deps.nowMs(),
       attempt,
       historyRetentionMs: retentionMs,
     });
@@ -60,7 +58,7 @@ function registerRetention(handlers: Handlers, deps: MasterDeps): void {
 }
 
 function registerSessions(handlers: Handlers, deps: MasterDeps): void {
-  const { consensus, env, nowMs } = deps;
+  const { consensus, env } = deps;
   handlers.onCall(api.openSession, async (request) => {
     request.release();
     requireLeader(consensus);
@@ -68,7 +66,6 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
     const { clientName } = request.head;
     const { index } = await propose(deps, {
       kind: "open-session",
-      nowMs: nowMs(),
       clientName,
     });
     const { sessionIdleMsMax } = requireFacts(deps.namespace());
@@ -84,7 +81,7 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
     const { sessionId } = request.head;
     if (!deps.namespace().hasSession(sessionId)) {
       // The state machine refuses the command with the specific error.
-      await propose(deps, { kind: "keep-session", nowMs: nowMs(), sessionId });
+      await propose(deps, { kind: "keep-session", sessionId });
     }
     deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
     return { index };
@@ -95,7 +92,6 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
     const { sessionId } = request.head;
     const { index } = await propose(deps, {
       kind: "close-session",
-      nowMs: nowMs(),
       sessionId,
     });
     deps.sessions.forget([sessionId]);

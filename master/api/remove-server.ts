@@ -30,12 +30,7 @@ export async function removeServer(deps: MasterDeps, request: Request): Promise<
   const checkedTo = page.at(-1) ?? request.checkedTo;
   if (page.length === CHECKED_PER_CALL) return { isRemoved: false, checkedTo, missingCount };
   if (missingCount > 0) throw lacksCopiesError(serverId, missingCount, isForced);
-  await propose(deps, {
-    kind: "remove-server",
-    nowMs: deps.nowMs(),
-    serverId,
-    recordsMax: RECORDS_MAX,
-  });
+  await propose(deps, { kind: "remove-server", serverId, recordsMax: RECORDS_MAX });
   deps.fleet.remove(serverId);
   deps.env.log.info("A chunkserver was removed from the cluster", { serverId });
   return { isRemoved: true, checkedTo, missingCount };

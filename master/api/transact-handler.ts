@@ -16,7 +16,6 @@ interface TransactionContext {
   readonly sessionId: SessionId;
   readonly firstUnacknowledged: number;
   readonly chunkKey: Uint8Array;
-  readonly nowMs: number;
 }
 
 /**
@@ -33,7 +32,7 @@ export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
     if (deps.namespace().hasSession(sessionId)) {
       deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
     }
-    const context = { sessionId, firstUnacknowledged, chunkKey, nowMs: deps.nowMs() };
+    const context = { sessionId, firstUnacknowledged, chunkKey };
     const outcomes = await Promise.all(
       transactions.map((transaction) => outcomeOf(deps, context, transaction)),
     );
@@ -50,7 +49,7 @@ async function outcomeOf(
   context: TransactionContext,
   transaction: TransactionRequest,
 ): Promise<Transacted | AshlarError> {
-  const { sessionId, firstUnacknowledged, chunkKey, nowMs } = context;
+  const { sessionId, firstUnacknowledged, chunkKey } = context;
   const { sequence, preconditions } = transaction;
   try {
     checkValues(transaction.operations);
@@ -59,7 +58,6 @@ async function outcomeOf(
     );
     const { index, results } = await propose(deps, {
       kind: "transact",
-      nowMs,
       attempt: { sessionId, sequence, firstUnacknowledged },
       preconditions,
       operations,

@@ -23,8 +23,7 @@ export async function trimHistory(
     const namespace = deps.namespace();
     if (namespace.counters().historyVersions === 0) break;
     if (namespace.oldestReadableIndex() >= index) break;
-    const nowMs = deps.nowMs();
-    await propose(deps, { kind: "reclaim", nowMs, recordsMax: RECORDS_MAX, versionsMax: 0 });
+    await propose(deps, { kind: "reclaim", recordsMax: RECORDS_MAX, versionsMax: 0 });
   }
   const namespace = deps.namespace();
   return {

@@ -1,5 +1,5 @@
-import { isAshlarError } from "../../shared/base/errors.ts";
-import type { MemberId } from "../../shared/base/ids.ts";
+import { type ErrorCode, isAshlarError } from "../../shared/base/errors.ts";
+import { areSameMembers, type MemberId } from "../../shared/base/ids.ts";
 import { Deferred } from "../../shared/flow/deferred.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
@@ -33,8 +33,9 @@ export interface FoundingOptions {
  * not campaign, vote or store entries. A member that is not empty takes part from its start, and so
  * does one that joins: it has no vote.
  *
- * Invariant: if any founder took part before another one lost its directory, no founder takes part
- * with the new directory. For it would have to see the first one empty in its second round.
+ * Invariant: if founder A took part before founder B lost its directory, no founder that has seen the
+ * new directory of B founds a cluster. To do so it would have to see A empty in its second round,
+ * which starts after that, and A is not empty.
  */
 export class Founding {
   readonly #options: FoundingOptions;
@@ -153,7 +154,10 @@ export class Founding {
     const isRefused =
       isAshlarError(error, "WRONG_IDENTITY") &&
       error.details["memberId"] === this.#options.own.memberId;
-    this.#problems.set(peer, isRefused ? "knows this master with another directory" : "no answer");
+    this.#problems.set(
+      peer,
+      isRefused ? "knows this master with another directory" : causeOf(error),
+    );
     if (isRefused) {
       this.#logOnce("error", "This master has an empty directory and was in the cluster before", {
         peer,
@@ -181,7 +185,7 @@ export class Founding {
   #problemOf(reply: HandshakeReply): string | null {
     const { own, founders } = this.#options;
     if (reply.founders !== undefined) {
-      if (isSame(reply.founders, founders)) return null;
+      if (areSameMembers(reply.founders, founders)) return null;
       return `founds with members ${reply.founders.join(", ")}, this master with ${founders.join(", ")}`;
     }
     if (!reply.isMember) return "its cluster was founded without this master, or removed it";
@@ -244,6 +248,15 @@ export class Founding {
   }
 }
 
-function isSame(left: readonly MemberId[], right: readonly MemberId[]): boolean {
-  return left.length === right.length && left.every((id, position) => id === right[position]);
+/** Errors of a peer that is not there, or not reached. All others are answers. */
+const NO_ANSWER: ReadonlySet<string> = new Set<ErrorCode>([
+  "UNAVAILABLE",
+  "CONNECTION_LOST",
+  "DEADLINE_EXCEEDED",
+  "CANCELLED",
+]);
+
+function causeOf(error: unknown): string {
+  if (!isAshlarError(error) || NO_ANSWER.has(error.code)) return "no answer";
+  return `${error.code}: ${error.message}`;
 }

@@ -152,13 +152,7 @@ export function foundersOf({
     );
   }
   if (join === true) return [];
-  const unknown = foundWithout.filter((id) => id === memberId || !voters.includes(id));
-  if (unknown.length > 0) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot found a cluster without member ${unknown.join(", ")}: expected other members of the config`,
-    );
-  }
+  assert(!foundWithout.includes(memberId), "a member does not found a cluster without itself");
   return voters.filter((id) => !foundWithout.includes(id));
 }
 

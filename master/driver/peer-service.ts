@@ -54,7 +54,7 @@ export class PeerService {
   /** The streams that read the state. Each promise settles when its stream no longer reads. */
   readonly #stateStreams = new Map<AnyStream, Promise<void>>();
   #backupCount = 0;
-  /** The last messages of each peer, until this member takes part in the group. */
+  /** The last messages of each founder, until this member takes part in the group. */
   readonly #held = new Map<
     MemberId,
     { readonly envelope: Envelope; readonly messages: readonly PeerMessage[] }
@@ -132,8 +132,7 @@ export class PeerService {
         if (received === null) break;
         const messages = this.#decode(envelope, received);
         if (!founding.isOpen) {
-          // Only the latest: the core repeats what is lost.
-          this.#held.set(from, { envelope, messages });
+          this.#hold(envelope, messages);
           continue;
         }
         // The current incarnation of the peer may have changed since the stream was opened.
@@ -145,6 +144,12 @@ export class PeerService {
       }
       stream.end();
     });
+  }
+
+  /** Keeps the latest messages of each founder only: the core repeats what is lost. */
+  #hold(envelope: Envelope, messages: readonly PeerMessage[]): void {
+    const isFounder = this.#options.founding.founders?.includes(envelope.from) === true;
+    if (isFounder) this.#held.set(envelope.from, { envelope, messages });
   }
 
   /** Delivers the messages that arrived shortly before this member began to take part. */
@@ -227,7 +232,10 @@ export class PeerService {
    */
   async #check(envelope: Envelope): Promise<void> {
     const { own, incarnations, founding } = this.#options;
-    if (!founding.isOpen) throw new AshlarError("UNAVAILABLE", founding.reason ?? "");
+    if (!founding.isOpen) {
+      const reason = founding.reason ?? "";
+      throw new AshlarError("UNAVAILABLE", `Cannot take part in the group: this master ${reason}`);
+    }
     await checkSender(own, incarnations, envelope);
     if (this.#stopReason !== null) throw this.#stopReason;
   }

@@ -1,10 +1,10 @@
-import { AssertionError } from "../../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { MemberId } from "../../shared/base/ids.ts";
 import type { Env } from "../../shared/ports/env.ts";
 import type { Consensus, MemberAddress } from "../consensus.ts";
-import type { Command, StepClock } from "../namespace/command.ts";
+import type { StepClock } from "../namespace/command.ts";
 import { FEATURE_LEVEL_CLOCK_STEPS } from "../namespace/feature-levels.ts";
+import { repeatStep } from "./repeat-step.ts";
 
 /** Interval in which the leader asks the other masters for their clocks, in milliseconds. */
 const POLL_MS = 5_000;
@@ -77,7 +77,14 @@ export class ClusterClock implements AsyncDisposable {
 
   /** Starts to observe the state and, on the leader, to ask the other masters. */
   start(): void {
-    this.#running = this.#run();
+    const name = "A comparison of the clocks";
+    const loop = {
+      env: this.#options.env,
+      intervalMs: OBSERVE_MS,
+      signal: this.#stop.signal,
+      name,
+    };
+    this.#running = repeatStep(() => this.#compare(), loop);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -146,7 +153,7 @@ export class ClusterClock implements AsyncDisposable {
    *
    * @throws {AshlarError} UNAVAILABLE in a new cluster, a few times, without a majority of the clocks
    */
-  async prepare(propose: (command: Command) => Promise<unknown>): Promise<void> {
+  async prepare(propose: (command: StepClock) => Promise<unknown>): Promise<void> {
     const { env, state } = this.#options;
     await this.refresh();
     const aheadMs = this.aheadMs();
@@ -173,7 +180,7 @@ export class ClusterClock implements AsyncDisposable {
    *
    * @throws {AshlarError} UNAVAILABLE without a majority of the clocks; the errors of `propose`
    */
-  async reset(propose: (command: Command) => Promise<unknown>): Promise<Step> {
+  async reset(propose: (command: StepClock) => Promise<unknown>): Promise<Step> {
     await this.refresh();
     const step = this.#stepToAgreed();
     this.#options.env.log.warn("Resetting the time of the cluster", { ...step });
@@ -181,7 +188,7 @@ export class ClusterClock implements AsyncDisposable {
     return step;
   }
 
-  async #step(step: Step, propose: (command: Command) => Promise<unknown>): Promise<void> {
+  async #step(step: Step, propose: (command: StepClock) => Promise<unknown>): Promise<void> {
     const { clock } = this.#options.env;
     const before = this.#base;
     const after = { stampMs: step.toMs, atMs: clock.monotonicMs() };
@@ -279,23 +286,14 @@ export class ClusterClock implements AsyncDisposable {
     this.#base = { stampMs: stateMs, atMs: this.#options.env.clock.monotonicMs() };
   }
 
-  async #run(): Promise<void> {
-    const { clock, log } = this.#options.env;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        await clock.sleep(OBSERVE_MS, signal);
-        this.#observe();
-        const isLeader = this.#options.consensus.status().role === "leader";
-        if (!isLeader || clock.monotonicMs() - this.#lastPollMs < POLL_MS) continue;
-        await this.refresh();
-        this.#logGap();
-      } catch (error) {
-        if (error instanceof AssertionError) throw error; // A bug: the process stops.
-        if (signal.aborted) return;
-        log.error("A comparison of the clocks failed", { error });
-      }
-    }
+  /** Observes the state. On the leader, asks the other masters for their clocks if it is time. */
+  async #compare(): Promise<void> {
+    this.#observe();
+    const { consensus, env } = this.#options;
+    const isLeader = consensus.status().role === "leader";
+    if (!isLeader || env.clock.monotonicMs() - this.#lastPollMs < POLL_MS) return;
+    await this.refresh();
+    this.#logGap();
   }
 
   /** Logs once that the time of the state is far from the clocks of the masters. */

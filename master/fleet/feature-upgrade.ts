@@ -1,8 +1,8 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { Consensus } from "../consensus.ts";
-import type { Command, Success } from "../namespace/command.ts";
+import type { RaiseFeatureLevel, Success } from "../namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
-import type { FetchReport } from "./state-monitor.ts";
+import { type FetchReport, reportOf } from "./state-monitor.ts";
 
 /** Dependencies of a FeatureUpgrade. */
 export interface FeatureUpgradeOptions {
@@ -10,7 +10,7 @@ export interface FeatureUpgradeOptions {
   /** Returns the current feature level of the cluster. */
   readonly featureLevel: () => number;
   readonly fetchReport: FetchReport;
-  readonly propose: (command: Command) => Promise<Success>;
+  readonly propose: (command: RaiseFeatureLevel) => Promise<Success>;
 }
 
 /** The feature level of a cluster before and after an upgrade. */
@@ -40,22 +40,14 @@ export class FeatureUpgrade {
    * Runs on the leader.
    *
    * @throws {AshlarError} UNAVAILABLE if a master does not answer: its version is unknown. Nothing is
-   *   changed then.
+   *   changed then. The errors of `propose`
    */
   async finalize(): Promise<FeatureLevels> {
     const { consensus, featureLevel, fetchReport, propose } = this.#options;
     const before = featureLevel();
     const { members } = consensus.status();
-    const levels = await Promise.all(
-      members.map(async (member) => {
-        try {
-          return (await fetchReport(member)).featureLevelMax;
-        } catch {
-          return null;
-        }
-      }),
-    );
-    const silent = members.filter((_, position) => levels[position] === null);
+    const reports = await Promise.all(members.map((member) => reportOf(member, fetchReport)));
+    const silent = members.filter((_, position) => reports[position] === null);
     if (silent.length > 0) {
       const names = silent.map(({ id, address }) => `master ${id} (${address})`).join(", ");
       throw new AshlarError(
@@ -64,7 +56,7 @@ export class FeatureUpgrade {
         { hint: "Start the master, or remove it from the cluster, then repeat the command" },
       );
     }
-    const level = Math.min(FEATURE_LEVEL_MAX, ...levels.map((each) => each ?? 0));
+    const level = Math.min(FEATURE_LEVEL_MAX, ...reports.map((each) => each?.featureLevelMax ?? 0));
     if (level <= before) return { before, after: before };
     await propose({ kind: "raise-feature-level", level });
     return { before, after: level };

@@ -1,17 +1,17 @@
-import { AssertionError } from "../../shared/base/assert.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, SessionId } from "../../shared/base/ids.ts";
 import type { Env } from "../../shared/ports/env.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Consensus, ConsensusStatus } from "../consensus.ts";
 import type { RepairState } from "../fleet-view.ts";
-import type { Bootstrap, ClusterFacts, Command, Success } from "../namespace/command.ts";
+import type { Bootstrap, ClusterFacts, Success, UnstampedCommand } from "../namespace/command.ts";
 import type { ClusterClock } from "./cluster-clock.ts";
 import type { FeatureUpgrade } from "./feature-upgrade.ts";
 import { IntentFloor } from "./intent-floor.ts";
 import type { Registry } from "./registry.ts";
 import { RemovedServers, type RemovedServersState } from "./removed-servers.ts";
 import type { Repair } from "./repair.ts";
+import { repeatStep } from "./repeat-step.ts";
 import type { SessionMonitor } from "./session-monitor.ts";
 
 /** The part of the replicated state that the services read. */
@@ -34,7 +34,8 @@ export interface LeaderServicesOptions {
   readonly env: Env;
   readonly consensus: Consensus;
   readonly state: () => ServicesState;
-  readonly propose: (command: Command) => Promise<Success>;
+  readonly propose: (command: UnstampedCommand) => Promise<Success>;
+  /** Returns the time for entries, in milliseconds since the epoch. */
   readonly nowMs: () => number;
   readonly clock: Pick<ClusterClock, "prepare">;
   readonly registry: Registry;
@@ -49,6 +50,8 @@ export interface LeaderServicesOptions {
 
 /** Interval between two steps, in milliseconds. */
 const STEP_MS = 250;
+/** Longest time between two attempts to raise the feature level of a new cluster, in milliseconds. */
+const RAISE_DELAY_MS_MAX = 30_000;
 /** Interval between two housekeeping steps, in milliseconds. */
 const HOUSEKEEPING_MS = 1_000;
 /** Maximum number of sessions that one entry expires. Each may have 1,024 stored outcomes. */
@@ -57,7 +60,7 @@ const SESSIONS_PER_ENTRY = 16;
 const EXPIRY_ENTRIES_PER_STEP = 50;
 /** Maximum number of sessions that one housekeeping step reads. */
 const SESSIONS_PER_STEP = 1_000;
-/** Maximum number of records that one reclaim entry changes. Takes a few ms on every master. */
+/** Maximum number of records that one reclaim entry changes: a few ms of work on every master. */
 const RECLAIM_RECORDS = 2_000;
 /** Maximum number of reclaim entries in one housekeeping step. */
 const RECLAIM_ENTRIES_PER_STEP = 20;
@@ -76,6 +79,9 @@ export class LeaderServices implements AsyncDisposable {
   #termPrepared = -1;
   /** The term in which this member created the cluster. */
   #termFounded = -1;
+  /** Attempts of this process to raise the feature level, and the time of the next one. */
+  #raiseAttempts = 0;
+  #nextRaiseMs = 0;
   #lastHousekeepingMs = 0;
   /** The last session that was read. Null at the beginning. Reading never ends: it starts again. */
   #sessionsAfter: SessionId | null = null;
@@ -88,7 +94,10 @@ export class LeaderServices implements AsyncDisposable {
 
   /** Starts the steps. */
   start(): void {
-    this.#running = this.#run();
+    const { env } = this.#options;
+    const name = "A step of the leader services";
+    const loop = { env, intervalMs: STEP_MS, signal: this.#stop.signal, name };
+    this.#running = repeatStep(() => this.#step(), loop);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -96,34 +105,17 @@ export class LeaderServices implements AsyncDisposable {
     await this.#running;
   }
 
-  async #run(): Promise<void> {
-    const { clock, log } = this.#options.env;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        await clock.sleep(STEP_MS, signal);
-        await this.#step();
-      } catch (error) {
-        if (error instanceof AssertionError) throw error; // A bug: the process stops.
-        if (signal.aborted) return;
-        // Losing leadership during a step is normal: the next leader continues the work.
-        const isExpected = isAshlarError(error) && error.retry !== "never";
-        if (isExpected) log.info("A step of the leader services was interrupted", { error });
-        else log.error("A step of the leader services failed", { error });
-      }
-    }
-  }
-
   async #step(): Promise<void> {
     const { consensus, env, repair, state } = this.#options;
-    // After a stall the member forgives the chunkservers their silence, in a timer that is due too.
+    // After a stall of this process, the timer that reports the stall to the registry is due together
+    // with this one, and may run after it. Repair must not evaluate the silence before.
     await env.clock.yieldTurn();
     const nowMs = env.clock.monotonicMs();
     const status = consensus.status();
     if (status.role !== "leader" || !status.isReady) return;
     if (status.term !== this.#termPrepared) await this.#prepare(status);
     repair.step(state());
-    if (status.term === this.#termFounded || state().isUnused) await this.#raiseNewCluster();
+    if (status.term === this.#termFounded || state().isUnused) await this.#raiseNewCluster(nowMs);
     if (nowMs - this.#lastHousekeepingMs < HOUSEKEEPING_MS) return;
     this.#lastHousekeepingMs = nowMs;
     await this.#housekeep(nowMs);
@@ -131,11 +123,11 @@ export class LeaderServices implements AsyncDisposable {
 
   /** Prepares the services for a term. Creates the cluster if this is the first leader. */
   async #prepare(status: ConsensusStatus): Promise<void> {
-    const { env, newCluster, nowMs, propose, registry, repair, sessions, state } = this.#options;
+    const { env, newCluster, propose, registry, repair, sessions, state } = this.#options;
     await this.#options.clock.prepare(propose);
     if (state().clusterFacts() === undefined) {
       env.log.info("Creating the cluster", { clusterId: newCluster.clusterId });
-      await propose({ kind: "bootstrap", nowMs: nowMs(), ...newCluster });
+      await propose({ kind: "bootstrap", ...newCluster });
       this.#termFounded = status.term;
     }
     const lifetimeMs = state().clusterFacts()?.intentLifetimeMs ?? newCluster.intentLifetimeMs;
@@ -147,16 +139,22 @@ export class LeaderServices implements AsyncDisposable {
     this.#termPrepared = status.term;
   }
 
-  /** Raises the feature level of a new cluster. No older version has used its state. */
-  async #raiseNewCluster(): Promise<void> {
-    const { upgrade } = this.#options;
-    if (!upgrade.isPossible) return;
+  /**
+   * Raises the feature level of a new cluster. No older version has used its state. After an attempt
+   * without effect the next one follows later: a master may be down, or have an older version.
+   */
+  async #raiseNewCluster(nowMs: number): Promise<void> {
+    const { env, upgrade } = this.#options;
+    if (!upgrade.isPossible || nowMs < this.#nextRaiseMs) return;
+    this.#raiseAttempts += 1;
     try {
       await upgrade.finalize();
     } catch (error) {
-      // A master is still starting: the next step tries again.
-      if (!isAshlarError(error) || error.retry === "never") throw error;
+      if (!isAshlarError(error)) throw error;
+      env.log.info("The feature level of the new cluster is not raised yet", { error });
     }
+    const delayMs = Math.min(RAISE_DELAY_MS_MAX, STEP_MS * 2 ** Math.min(this.#raiseAttempts, 10));
+    this.#nextRaiseMs = env.clock.monotonicMs() + delayMs;
   }
 
   /** Raises the intent floor, expires sessions and reclaims history. */
@@ -172,13 +170,13 @@ export class LeaderServices implements AsyncDisposable {
     for (let entry = 0; entry < RECLAIM_ENTRIES_PER_STEP; entry += 1) {
       if (!state().reclaimPending(nowMs(), versionsMax)) break;
       const bounds = { recordsMax: RECLAIM_RECORDS, versionsMax };
-      await propose({ kind: "reclaim", nowMs: nowMs(), ...bounds });
+      await propose({ kind: "reclaim", ...bounds });
     }
   }
 
   /** Expires inactive sessions in bounded steps. */
   async #expireSessions(monotonicMs: number): Promise<void> {
-    const { nowMs, propose, sessions, state } = this.#options;
+    const { propose, sessions, state } = this.#options;
     const page = state().sessions({ after: this.#sessionsAfter, limit: SESSIONS_PER_STEP });
     const known = page.map(({ sessionId }) => sessionId);
     sessions.addKnown(known, monotonicMs);
@@ -186,7 +184,7 @@ export class LeaderServices implements AsyncDisposable {
     for (let entry = 0; entry < EXPIRY_ENTRIES_PER_STEP; entry += 1) {
       const sessionIds = sessions.expired(monotonicMs, SESSIONS_PER_ENTRY);
       if (sessionIds.length === 0) return;
-      await propose({ kind: "expire-sessions", nowMs: nowMs(), sessionIds });
+      await propose({ kind: "expire-sessions", sessionIds });
       // The entry may have left some, because of its cost.
       sessions.forget(sessionIds.filter((sessionId) => !state().hasSession(sessionId)));
     }

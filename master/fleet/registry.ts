@@ -186,7 +186,7 @@ export class Registry implements FleetView {
   }
 
   remove(serverId: ServerId): void {
-    this.#placement.suspend(serverId);
+    this.#placement.remove(serverId);
     this.#servers.delete(serverId);
   }
 

@@ -1,5 +1,5 @@
 import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
-import type { Command } from "../namespace/command.ts";
+import type { UnstampedCommand } from "../namespace/command.ts";
 
 /** The part of the replicated state that RemovedServers reads. */
 export interface RemovedServersState {
@@ -22,18 +22,15 @@ const SERVERS_PER_STEP = 50;
  */
 export class RemovedServers {
   readonly #state: () => RemovedServersState;
-  readonly #nowMs: () => number;
-  readonly #propose: (command: Command) => Promise<unknown>;
+  readonly #propose: (command: UnstampedCommand) => Promise<unknown>;
   /** Position of the next step in the list of removed servers. */
   #next = 0;
 
   constructor(options: {
     readonly state: () => RemovedServersState;
-    readonly nowMs: () => number;
-    readonly propose: (command: Command) => Promise<unknown>;
+    readonly propose: (command: UnstampedCommand) => Promise<unknown>;
   }) {
     this.#state = options.state;
-    this.#nowMs = options.nowMs;
     this.#propose = options.propose;
   }
 
@@ -47,7 +44,7 @@ export class RemovedServers {
         if (entries === ENTRIES_PER_STEP) return;
         entries += 1;
         const bounds = { recordsMax: RECORDS_PER_ENTRY };
-        await this.#propose({ kind: "remove-server", nowMs: this.#nowMs(), serverId, ...bounds });
+        await this.#propose({ kind: "remove-server", serverId, ...bounds });
       }
       this.#next = (this.#next + 1) % removed.length;
     }

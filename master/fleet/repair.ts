@@ -40,8 +40,8 @@ export interface RepairLimits {
 
 /*
  * The work of one step, in chunks: together about 10 ms. Each kind of work has its own share, so that
- * none waits for another. Checked chunks are in memory, and their servers are evaluated. All others
- * are read from the state.
+ * none waits for another. Of a checked chunk, the servers in memory are looked up. All others are
+ * read from the state.
  */
 const CHECKED_PER_STEP = 2_000;
 const CHANGED_PER_STEP = 200;
@@ -77,6 +77,10 @@ export class Repair implements RepairView {
   readonly #brake: MassLossBrake;
   /** Chunks to classify in the next steps. */
   readonly #changed = new Set<ChunkId>();
+  /** The chunks that the running step has read. */
+  readonly #read = new Map<ChunkId, ChunkCopies | null>();
+  /** The servers whose copies count, as of the last step. */
+  #available: ReadonlySet<ServerId> = new Set();
   #copiesTotal = COPIES_TOTAL_MIN;
   /** The largest space of an available server. */
   #spaceBytesMax = 0;
@@ -133,6 +137,7 @@ export class Repair implements RepairView {
    * second. The work of one step is bounded.
    */
   step(state: RepairState): void {
+    this.#read.clear();
     this.#updateServers();
     this.#brake.update();
     this.#expireOrders();
@@ -180,16 +185,20 @@ export class Repair implements RepairView {
   /** Starts the scans of servers that became unavailable, and ends those of servers that returned. */
   #updateServers(): void {
     const unavailable: ServerId[] = [];
+    const available = new Set<ServerId>();
     const servers = this.#registry.servers();
     this.#spaceBytesMax = 0;
     for (const { location, space } of servers) {
       if (!this.#registry.isAvailable(location.serverId)) unavailable.push(location.serverId);
-      else this.#spaceBytesMax = Math.max(this.#spaceBytesMax, space.availableBytes);
+      else {
+        available.add(location.serverId);
+        this.#spaceBytesMax = Math.max(this.#spaceBytesMax, space.availableBytes);
+      }
     }
+    this.#available = available;
     this.#scans.update(unavailable);
-    const availableCount = servers.length - unavailable.length;
     this.#copiesTotal =
-      this.#limits.copiesTotal ?? Math.max(COPIES_TOTAL_MIN, availableCount * COPIES_PER_SERVER);
+      this.#limits.copiesTotal ?? Math.max(COPIES_TOTAL_MIN, available.size * COPIES_PER_SERVER);
   }
 
   #expireOrders(): void {
@@ -223,7 +232,7 @@ export class Repair implements RepairView {
   #concernsRepair(chunkId: ChunkId, { replicas, copiesWanted }: RepairChunk): boolean {
     return (
       replicas.length < copiesWanted ||
-      replicas.some(({ serverId }) => !this.#registry.isAvailable(serverId)) ||
+      replicas.some(({ serverId }) => !this.#available.has(serverId)) ||
       this.#waiting.has(chunkId)
     );
   }
@@ -254,7 +263,7 @@ export class Repair implements RepairView {
     chunkId: ChunkId,
     foundBy: RepairScan | null = null,
   ): DangerClass | null {
-    const copies = this.#copiesOf(state, chunkId);
+    const copies = this.#readOnce(state, chunkId);
     if (copies !== null) return this.#place(copies, foundBy);
     this.#waiting.delete(chunkId);
     return null;
@@ -279,6 +288,15 @@ export class Repair implements RepairView {
     // A chunk of several unavailable servers is counted by one scan.
     if (wasWaiting || (foundBy === scan && scan.isCounting)) scan.countOutside(dangerClass);
     return dangerClass;
+  }
+
+  /** The same as `#copiesOf`. A chunk is read and evaluated once in a step. */
+  #readOnce(state: RepairState, chunkId: ChunkId): ChunkCopies | null {
+    const known = this.#read.get(chunkId);
+    if (known !== undefined) return known;
+    const copies = this.#copiesOf(state, chunkId);
+    this.#read.set(chunkId, copies);
+    return copies;
   }
 
   /** Returns the copies of the chunk. Null if the chunk no longer exists. */
@@ -319,7 +337,7 @@ export class Repair implements RepairView {
    *   server, or no server is found for another reason. Null in all other cases
    */
   #orderCopies(state: RepairState, chunkId: ChunkId): "too-large" | "no-server" | null {
-    const copies = this.#copiesOf(state, chunkId);
+    const copies = this.#readOnce(state, chunkId);
     if (copies === null) {
       this.#waiting.delete(chunkId);
       return null;

@@ -1,12 +1,12 @@
-import { AssertionError } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Env } from "../../shared/ports/env.ts";
 import type { Consensus, ConsensusStatus } from "../consensus.ts";
 import type { StateMark } from "../namespace/checkpoints.ts";
-import type { Command, Success } from "../namespace/command.ts";
+import type { Checkpoint, Success } from "../namespace/command.ts";
 import { FEATURE_LEVEL_CHECKPOINTS } from "../namespace/feature-levels.ts";
+import { repeatStep } from "./repeat-step.ts";
 
 /** Report of a member about its program and its state. */
 export interface StateReport {
@@ -19,6 +19,19 @@ export interface StateReport {
 /** Fetches the report of a member, or of this member. Rejects after a short timeout. */
 export type FetchReport = (member: ConsensusStatus["members"][number]) => Promise<StateReport>;
 
+/** Returns the report of a member. Null if the member does not answer. */
+export async function reportOf(
+  member: Parameters<FetchReport>[0],
+  fetchReport: FetchReport,
+): Promise<StateReport | null> {
+  try {
+    return await fetchReport(member);
+  } catch (error) {
+    if (!isAshlarError(error)) throw error;
+    return null; // The cluster status shows which members do not answer.
+  }
+}
+
 /** Dependencies and settings of a StateMonitor. */
 export interface StateMonitorOptions {
   readonly env: Pick<Env, "clock" | "log">;
@@ -26,7 +39,7 @@ export interface StateMonitorOptions {
   /** Returns the current feature level of the cluster. */
   readonly featureLevel: () => number;
   readonly fetchReport: FetchReport;
-  readonly propose: (command: Command) => Promise<Success>;
+  readonly propose: (command: Checkpoint) => Promise<Success>;
   /** Interval between two steps, in milliseconds. */
   readonly intervalMs: number;
 }
@@ -67,30 +80,15 @@ export class StateMonitor implements AsyncDisposable {
 
   /** Starts the steps. */
   start(): void {
-    this.#running = this.#run();
+    const { env, intervalMs } = this.#options;
+    const name = "A comparison of the states";
+    const loop = { env, intervalMs, signal: this.#stop.signal, name };
+    this.#running = repeatStep(() => this.step(), loop);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error("The state monitor is stopping"));
     await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    const { clock, log } = this.#options.env;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        await clock.sleep(this.#options.intervalMs, signal);
-        await this.step();
-      } catch (error) {
-        if (error instanceof AssertionError) throw error; // A bug: the process stops.
-        if (signal.aborted) return;
-        // Losing leadership during a step is normal: the next leader continues the work.
-        const isExpected = isAshlarError(error) && error.retry !== "never";
-        if (isExpected) log.info("A comparison of the states was interrupted", { error });
-        else log.error("A comparison of the states failed", { error });
-      }
-    }
   }
 
   /**
@@ -106,7 +104,12 @@ export class StateMonitor implements AsyncDisposable {
     }
     // A single member has no other state to compare with.
     if (members.length < 2 || featureLevel() < FEATURE_LEVEL_CHECKPOINTS) return;
-    const answers = await Promise.all(members.map((member) => this.#fetchAnswer(member)));
+    const answers = await Promise.all(
+      members.map(async (member) => ({
+        id: member.id,
+        report: await reportOf(member, this.#options.fetchReport),
+      })),
+    );
     const hasNewEntries =
       this.#lastCheckpoint === null || appliedIndex > this.#lastCheckpoint.index;
     const verdict =
@@ -116,14 +119,6 @@ export class StateMonitor implements AsyncDisposable {
     if (!hasNewEntries && verdict === null) return;
     const { index } = await propose({ kind: "checkpoint", verdict });
     this.#lastCheckpoint = { index, hasNewEntries };
-  }
-
-  async #fetchAnswer(member: ConsensusStatus["members"][number]): Promise<MemberAnswer> {
-    try {
-      return { id: member.id, report: await this.#options.fetchReport(member) };
-    } catch {
-      return { id: member.id, report: null }; // The cluster status shows which members do not answer.
-    }
   }
 
   /**

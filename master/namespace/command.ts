@@ -44,6 +44,30 @@ export type Command =
   | Checkpoint
   | RaiseFeatureLevel;
 
+/** A command without its time. The leader adds the time when it proposes the command. */
+export type UnstampedCommand = WithoutTime<Command>;
+
+type WithoutTime<Each> = Each extends { readonly nowMs: number } ? Omit<Each, "nowMs"> : Each;
+
+/** The commands that have no time. */
+const KINDS_WITHOUT_TIME: ReadonlySet<string> = new Set<
+  Exclude<Command, { readonly nowMs: number }>["kind"]
+>([
+  "step-clock",
+  "add-replicas",
+  "drop-replicas",
+  "finish-purges",
+  "raise-intent-floor",
+  "checkpoint",
+  "raise-feature-level",
+]);
+
+/** Returns the command with the time `nowMs`, in milliseconds since the epoch, if it needs one. */
+export function stamped(command: UnstampedCommand, nowMs: number): Command {
+  const hasTime = !KINDS_WITHOUT_TIME.has(command.kind);
+  return (hasTime ? { ...command, nowMs } : command) as Command;
+}
+
 /**
  * Facts that all members of a cluster share. `bootstrap` sets them; `set-history-retention` changes
  * the retention.

@@ -32,6 +32,8 @@ const HALVING_WRITES = 8;
 export class PlacementTable {
   readonly #slots: Slot[] = [];
   readonly #positions = new Map<ServerId, number>();
+  /** Positions of slots without a server, for the next new ones. */
+  readonly #free: number[] = [];
   /** Entry i, from 1, is the sum of the weights of the slots from i - (i & -i) to i - 1. */
   readonly #tree: number[] = [0];
   /** Number of servers that can get chunks, by rack and by host. */
@@ -43,12 +45,8 @@ export class PlacementTable {
     const { serverId } = candidate.location;
     let position = this.#positions.get(serverId);
     if (position === undefined) {
-      position = this.#slots.length;
+      position = this.#free.pop() ?? this.#addSlot(candidate);
       this.#positions.set(serverId, position);
-      this.#slots.push({ candidate, weight: 0 });
-      // The new entry covers slots that are in the tree already.
-      const end = position + 1;
-      this.#tree.push(this.#sumBefore(position) - this.#sumBefore(end - (end & -end)));
     } else {
       this.suspend(serverId); // Its rack or host may differ.
     }
@@ -59,6 +57,15 @@ export class PlacementTable {
     this.#add(position, slot.weight);
     count(this.#racks, candidate.location.rack, 1);
     count(this.#hosts, candidate.location.host, 1);
+  }
+
+  /** Forgets the server. */
+  remove(serverId: ServerId): void {
+    this.suspend(serverId);
+    const position = this.#positions.get(serverId);
+    if (position === undefined) return;
+    this.#positions.delete(serverId);
+    this.#free.push(position);
   }
 
   /** Gives the server no new chunks until its next update. */
@@ -104,6 +111,16 @@ export class PlacementTable {
     } finally {
       for (const position of drawn) this.#add(position, this.#slots[position]?.weight ?? 0);
     }
+  }
+
+  /** Adds a slot without weight. @returns its position */
+  #addSlot(candidate: Candidate): number {
+    const position = this.#slots.length;
+    this.#slots.push({ candidate, weight: 0 });
+    // The new entry covers slots that are in the tree already.
+    const end = position + 1;
+    this.#tree.push(this.#sumBefore(position) - this.#sumBefore(end - (end & -end)));
+    return position;
   }
 
   #add(position: number, weight: number): void {

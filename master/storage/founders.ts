@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { MemberId } from "../../shared/base/ids.ts";
+import { areSameMembers, type MemberId } from "../../shared/base/ids.ts";
 import { memberIdSchema } from "../../shared/protocol/schemas.ts";
 import { readChecksummedJson, writeChecksummedJson } from "./checksummed-json.ts";
 import type { IdentityDeps } from "./identity.ts";
@@ -24,12 +24,8 @@ export async function openFounders(
   { configured, hasLog }: { readonly configured: readonly MemberId[]; readonly hasLog: boolean },
 ): Promise<readonly MemberId[]> {
   const found = await readChecksummedJson(deps, FOUNDERS_PATH, foundersSchema);
-  const isCurrent = found !== null && isSame(found.founders, configured);
+  const isCurrent = found !== null && areSameMembers(found.founders, configured);
   if (found !== null && (hasLog || isCurrent)) return found.founders;
   await writeChecksummedJson(deps, FOUNDERS_PATH, { format: 1, founders: configured });
   return configured;
-}
-
-function isSame(left: readonly MemberId[], right: readonly MemberId[]): boolean {
-  return left.length === right.length && left.every((id, position) => id === right[position]);
 }

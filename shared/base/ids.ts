@@ -63,3 +63,8 @@ export function parseServerId(text: string): ServerId {
 export function parseClusterId(text: string): ClusterId {
   return parseHex<ClusterId>(text, HEX_32, "cluster id", 32);
 }
+
+/** Returns whether two lists have the same members in the same order. */
+export function areSameMembers(left: readonly MemberId[], right: readonly MemberId[]): boolean {
+  return left.length === right.length && left.every((id, position) => id === right[position]);
+}

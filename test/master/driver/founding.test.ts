@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { Founding, type FoundingOptions } from "../../../master/driver/founding.ts";
 import { openMemberStorage } from "../../../master/storage/open-member-storage.ts";
+import { AshlarError } from "../../../shared/base/errors.ts";
 import type { ClusterId, LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import { TestGroup, type TestMember, texts } from "./test-group.ts";
@@ -98,6 +100,28 @@ describe("a new group", () => {
     await group.proposeAll(texts("a", 5));
     await group.assertAgreement();
     await group.stopAll();
+  });
+});
+
+describe("a founder that waits", () => {
+  it("names the answer of each other founder, and the silence of those without one", () => {
+    const founders = [1, 2, 3] as MemberId[];
+    const own = {
+      clusterId: "c".repeat(32),
+      memberId: 1,
+      incarnation: "1".repeat(32),
+      address: "",
+    };
+    const clock = { monotonicMs: () => 0 };
+    const options = { own, founders, isEmpty: true, clock };
+    const founding = new Founding(options as unknown as FoundingOptions);
+    const refusal = "Cannot serve a member of cluster d: expected cluster c";
+    founding.noteFailure(2 as MemberId, new AshlarError("WRONG_CLUSTER", refusal));
+    founding.noteFailure(3 as MemberId, new AshlarError("DEADLINE_EXCEEDED", "No answer"));
+    assert.equal(
+      founding.reason,
+      `waits for all founders: member 2: WRONG_CLUSTER: ${refusal}; member 3: no answer`,
+    );
   });
 });
 

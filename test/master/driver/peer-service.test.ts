@@ -49,6 +49,43 @@ describe("the message stream of a peer", () => {
   });
 });
 
+describe("the messages to an empty founder that does not take part yet", () => {
+  it("are kept of the other founders only, and delivered when it takes part", async () => {
+    const own = { clusterId: CLUSTER, memberId: OWN, incarnation: "1".repeat(32), address: "" };
+    const delivered: number[] = [];
+    const founding = {
+      isOpen: false,
+      founders: [OWN, PEER],
+      reason: "waits for all founders: member 3: no answer",
+      noteMessages: () => {},
+    };
+    const options = {
+      ...{ own, founding, incarnations: { check: async () => {} } },
+      deliver: (messages: readonly PeerMessage[]) => {
+        for (const { from } of messages) delivered.push(from);
+      },
+    } as unknown as PeerServiceOptions;
+    const service = new PeerService(options);
+    const envelopeOf = (from: MemberId): Envelope => ({
+      ...{ clusterId: CLUSTER, from, to: OWN, fromIncarnation: "2".repeat(32) },
+    });
+    for (let id = PEER as number; id < 100; id += 1) {
+      const from = id as MemberId;
+      const body = encodeMessages([{ kind: "timeout-now", from, to: OWN, term: 1 as Term }]);
+      const received = [{ head: {}, body, release: () => {} }];
+      const stream = { receive: async () => received.pop() ?? null, end: () => {} };
+      await service.messages(envelopeOf(from), stream as unknown as Stream<never, never>);
+    }
+    await assert.rejects(service.snapshot(envelopeOf(PEER) as never, {} as never), {
+      code: "UNAVAILABLE",
+      message: `Cannot take part in the group: this master ${founding.reason}`,
+    });
+    founding.isOpen = true;
+    await service.deliverHeld();
+    assert.deepEqual(delivered, [PEER]);
+  });
+});
+
 describe("the backups of a member", () => {
   it("are limited, and do not keep places once they have ended", async () => {
     const own = { clusterId: CLUSTER, memberId: OWN, incarnation: "1".repeat(32), address: "" };

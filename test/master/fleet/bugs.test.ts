@@ -48,7 +48,8 @@ describe("an assertion failure in a service of the leader", () => {
     const { triggerBug, ...leader } = leaderWithBug(clock);
     const members = [{ id: 1 }, { id: 2 }];
     const consensus = { status: () => ({ ...leader.consensus.status(), members }) };
-    const deps = { ...leader, consensus, featureLevel: () => 2, intervalMs: 500 };
+    const fetchReport = async () => ({ featureLevelMax: 2, marks: [] });
+    const deps = { ...leader, consensus, featureLevel: () => 2, fetchReport, intervalMs: 500 };
     const monitor = new StateMonitor(deps as unknown as StateMonitorOptions);
     await endsWithBug(clock, monitor, triggerBug);
   });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RemovedServers } from "../../../master/fleet/removed-servers.ts";
+import { stamped } from "../../../master/namespace/command.ts";
 import {
   at,
   chunksContent,
@@ -25,10 +26,9 @@ describe("the records of a removed server", () => {
     let entries = 0;
     const removed = new RemovedServers({
       state: () => namespace,
-      nowMs: () => nowMs,
       propose: async (command) => {
         entries += 1;
-        return machine.apply(command);
+        return machine.apply(stamped(command, nowMs));
       },
     });
     machine.apply({ kind: "register-server", nowMs, server });

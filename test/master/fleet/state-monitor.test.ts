@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { propose } from "../../../master/api/leader-context.ts";
-import { type FeatureLevels, FeatureUpgrade } from "../../../master/fleet/feature-upgrade.ts";
 import {
+  type FeatureLevels,
+  FeatureUpgrade,
+  type FeatureUpgradeOptions,
+} from "../../../master/fleet/feature-upgrade.ts";
+import {
+  reportOf,
   StateMonitor,
   type StateMonitorOptions,
   type StateReport,
@@ -10,6 +15,7 @@ import {
 import type { Command, Success } from "../../../master/namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
+import { AssertionError, unreachable } from "../../../shared/base/assert.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
 import { TestGroup, type TestMember } from "../driver/test-group.ts";
@@ -89,13 +95,13 @@ class MonitoredGroup {
     return monitor;
   }
 
-  #optionsOf(leader: TestMember): Omit<StateMonitorOptions, "intervalMs"> {
+  #optionsOf(leader: TestMember): Omit<StateMonitorOptions, "intervalMs"> & FeatureUpgradeOptions {
     return {
       env: { clock: this.group.clock, log: leader.log },
       consensus: leader.running,
       featureLevel: () => this.namespace(leader).featureLevel,
       fetchReport: async ({ id }) => this.#report(id),
-      propose: (command) => this.proposeAt(leader, command),
+      propose: (command: Command) => this.proposeAt(leader, command),
     };
   }
 
@@ -118,6 +124,22 @@ async function damage(store: OrderedStore): Promise<void> {
   value[value.length - 1] = (value.at(-1) ?? 0) ^ 1;
   await store.commit([{ key, value }]);
 }
+
+describe("the report of a member", () => {
+  it("is missing if the member does not answer, but not after a bug of this program", async () => {
+    const silent = async (): Promise<never> => {
+      throw new AshlarError("UNAVAILABLE", "No answer");
+    };
+    const faulty = async (): Promise<never> => unreachable("report" as never);
+    const member = { id: 1, address: "m:1" } as Parameters<typeof reportOf>[0];
+    assert.equal(await reportOf(member, silent), null);
+    await assert.rejects(reportOf(member, faulty), AssertionError);
+    const consensus = { status: () => ({ members: [member] }) };
+    const options = { consensus, featureLevel: () => 1, fetchReport: faulty };
+    const upgrade = new FeatureUpgrade(options as unknown as FeatureUpgradeOptions);
+    await assert.rejects(upgrade.finalize(), AssertionError);
+  });
+});
 
 const fatalCodeOf = (member: TestMember): string | undefined => member.fatal?.code;
 

@@ -26,11 +26,12 @@ function firstDraws(table: PlacementTable, draws: number): Map<string, number> {
   return counts;
 }
 
-/** Changes of servers 0 to 19. Without space: a suspension. */
+/** Changes of servers 0 to 19. Without space: a suspension, or a removal. */
 const anyChanges = fc.array(
   fc.record({
     server: fc.integer({ min: 0, max: 19 }),
     mebibytes: fc.option(fc.integer({ min: 0, max: 1_000 })),
+    isRemoval: fc.boolean(),
   }),
   { maxLength: 60 },
 );
@@ -38,10 +39,19 @@ const anyChanges = fc.array(
 /** Applies a change to the table, and to the addresses of the servers that can get chunks. */
 function applyChange(
   [table, expected]: readonly [PlacementTable, Set<string>],
-  { server, mebibytes }: { readonly server: number; readonly mebibytes: number | null },
+  {
+    server,
+    mebibytes,
+    isRemoval,
+  }: {
+    readonly server: number;
+    readonly mebibytes: number | null;
+    readonly isRemoval: boolean;
+  },
 ): void {
   const facts = candidate(server, mebibytes ?? 0);
-  if (mebibytes === null) table.suspend(facts.location.serverId);
+  if (mebibytes === null && isRemoval) table.remove(facts.location.serverId);
+  else if (mebibytes === null) table.suspend(facts.location.serverId);
   else table.update(facts);
   if ((mebibytes ?? 0) === 0) expected.delete(facts.location.address);
   else expected.add(facts.location.address);
