@@ -10,23 +10,35 @@ import type {
   TermResult,
 } from "../raft/storage.ts";
 import type { StateMachine } from "../state-machine.ts";
+import type { LoadedEntries } from "./loaded-entries.ts";
 import type { DurableLog } from "./member-storage.ts";
 import { decodeMembershipRecord } from "./membership-record.ts";
 
 const NO_DATA = new Uint8Array(0);
 
+/** Dependencies of CoreStorage. */
+export interface CoreStorageOptions {
+  readonly log: DurableLog;
+  readonly loaded: LoadedEntries;
+  readonly machine: () => StateMachine;
+  /** The membership before the first entry that contains one. */
+  readonly founders: Membership;
+}
+
 /**
- * The log and the durable state as the Raft core reads them. No method reads the disk: the log
- * entries are in memory, and the core needs only the position and the membership of the state.
+ * The log and the durable state as the Raft core reads them. No method waits for the disk: entries
+ * that are not in memory are loaded in the background, and the core needs only the position and the
+ * membership of the state.
  */
 export class CoreStorage implements Storage {
   readonly #log: DurableLog;
+  readonly #loaded: LoadedEntries;
   readonly #machine: () => StateMachine;
   readonly #founders: Membership;
 
-  /** @param founders the membership before the first entry that contains one */
-  constructor(log: DurableLog, machine: () => StateMachine, founders: Membership) {
+  constructor({ log, loaded, machine, founders }: CoreStorageOptions) {
     this.#log = log;
+    this.#loaded = loaded;
     this.#machine = machine;
     this.#founders = founders;
   }
@@ -44,7 +56,9 @@ export class CoreStorage implements Storage {
     const { entries } = this.#log;
     if (range.fromIndex < entries.firstIndex) return { kind: "compacted" };
     assert(range.toIndex <= entries.lastIndex + 1, "the core reads entries that the log has");
-    return { kind: "entries", entries: entries.slice(range.fromIndex, range.toIndex, bytesMax) };
+    const found =
+      entries.slice(range.fromIndex, range.toIndex, bytesMax) ?? this.#loaded.read(range, bytesMax);
+    return found === null ? { kind: "unavailable" } : { kind: "entries", entries: found };
   }
 
   term(index: LogIndex): TermResult {

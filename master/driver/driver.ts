@@ -82,10 +82,12 @@ export interface DriverLimits {
    * Maximum number of unacknowledged bytes to one peer. Further Raft messages to it are dropped.
    */
   readonly peerPendingBytesMax: number;
-  /** Number of entries up to the durable state that compaction keeps for slow followers. */
-  readonly logTailEntries: number;
-  /** Largest total size of the entries that compaction keeps. */
-  readonly logTailBytes: number;
+  /** Memory of the last log entries, for followers that are a little behind. */
+  readonly logCacheBytes: number;
+  /** Memory of entries that were read from disk for followers that are far behind. */
+  readonly logReadBytes: number;
+  /** Size of the log on disk that compaction keeps for members that were away. */
+  readonly logKeptBytes: number;
   /** Size at which a new segment file of the log begins. */
   readonly logSegmentBytes: number;
   /** Approximate size of the body of one snapshot part. */
@@ -108,8 +110,9 @@ export const DEFAULT_LIMITS: DriverLimits = {
   // with 4 MiB and 1 KB with 1 MiB.
   flushBytes: 1024 * 1024,
   peerPendingBytesMax: 32 * 1024 * 1024,
-  logTailEntries: 10_000,
-  logTailBytes: 16 * 1024 * 1024,
+  logCacheBytes: 16 * 1024 * 1024,
+  logReadBytes: 16 * 1024 * 1024,
+  logKeptBytes: 2 * 1024 ** 3,
   logSegmentBytes: 64 * 1024 * 1024,
   snapshotPartBytes: 512 * 1024,
 };

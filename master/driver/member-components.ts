@@ -5,6 +5,7 @@ import type { Membership, PeerMessage, SnapshotRequest } from "../raft/messages.
 import type { RaftNode } from "../raft/raft.ts";
 import type { DriverLimits, DriverOptions, DriverTiming } from "./driver.ts";
 import type { Founding } from "./founding.ts";
+import type { LoadedEntries } from "./loaded-entries.ts";
 import type { MemberStorage } from "./member-storage.ts";
 import { MembershipChanger, type MembershipChangerOptions } from "./membership-changer.ts";
 import type { MembershipState } from "./membership-state.ts";
@@ -28,6 +29,7 @@ export interface MemberDeps {
   readonly own: OwnIdentity;
   readonly storage: MemberStorage;
   readonly holder: StateHolder;
+  readonly loaded: LoadedEntries;
   readonly node: RaftNode;
   /** The membership before the first entry, from the configs. Stored with the first entry. */
   readonly founders: Membership;

@@ -27,6 +27,8 @@ export type OpenStorage = (options: {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
   readonly segmentBytes: number;
+  readonly cacheBytes: number;
+  readonly keptBytes: number;
   readonly founders: readonly MemberId[];
 }) => Promise<MemberStorage>;
 
@@ -54,11 +56,11 @@ export interface IncarnationRegister {
   adopt(peer: MemberId, incarnation: string): void;
 }
 
-/** The log on disk, with all entries after `entries.base` in memory. */
+/** The log on disk, with its last entries in memory. */
 export interface DurableLog {
   /** The hard state of the last `append`, durable or not. */
   readonly hardState: HardState;
-  /** All entries, including appended ones that are not durable yet. */
+  /** The entries, including appended ones that are not durable yet. */
   readonly entries: LogView;
   /** The error after which nothing can be appended. Null while the log works. */
   readonly failure: AshlarError | null;
@@ -72,6 +74,15 @@ export interface DurableLog {
     readonly hardState?: HardState;
     readonly entries: readonly Entry[];
   }): Promise<void>;
+  /**
+   * Reads entries from disk, from `first` on: at most `bytesMax`, but at least one. Empty if they
+   * were compacted in the meantime.
+   *
+   * @throws {AshlarError} LOG_CORRUPT, DISK_FAILED
+   */
+  load(first: LogIndex, bytesMax: number): Promise<Entry[]>;
+  /** Returns the index up to which to compact, at most `limit`. */
+  compactionPoint(limit: LogIndex): LogIndex;
   /** Drops the entries up to `index`. The durable state must contain them. */
   compactTo(index: LogIndex): Promise<void>;
   /**
@@ -82,25 +93,22 @@ export interface DurableLog {
   close(): Promise<void>;
 }
 
-/** The entries of the log, in memory. */
+/** The entries of the log: the terms of all of them, and the last ones themselves. */
 export interface LogView {
   /** Position of the entry before the first one. */
   readonly base: EntryPosition;
   readonly firstIndex: LogIndex;
   readonly lastIndex: LogIndex;
   readonly lastTerm: EntryPosition["term"];
-  readonly sizeBytes: number;
+  /** Index of the first entry in memory; later ones are in memory too. */
+  readonly firstCachedIndex: LogIndex;
   /** Returns the term of an index from `base.index` to `lastIndex`. */
   termAt(index: LogIndex): EntryPosition["term"];
   /**
    * Returns entries from `first` to `end` (exclusive): at least one, at most `bytesMax` in total.
+   * Null if the first one is not in memory.
    */
-  slice(first: LogIndex, end: LogIndex, bytesMax: number): Entry[];
-  /** Returns the index up to which to compact so that such a tail remains up to `durable`. */
-  tailStart(
-    durable: LogIndex,
-    tail: { readonly entriesMax: number; readonly bytesMax: number },
-  ): LogIndex;
+  slice(first: LogIndex, end: LogIndex, bytesMax: number): Entry[] | null;
 }
 
 /** An open store and the name under which `StateDirectory` knows it. */

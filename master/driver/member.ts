@@ -7,6 +7,7 @@ import type {
   MembershipChangeRequest,
   MembershipStatus,
 } from "../consensus.ts";
+import { minIndex } from "../raft/entries.ts";
 import { decodeChange } from "../raft/membership-change.ts";
 import type { Entry, Message, PeerMessage, Snapshot } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
@@ -14,7 +15,6 @@ import type { Leadership } from "../raft/raft.ts";
 import type { StateMachine } from "../state-machine.ts";
 import { AppliedWaiters, type Waiter } from "./applied-waiters.ts";
 import { Applier } from "./applier.ts";
-import { compactionPoint } from "./compaction.ts";
 import type { Driver } from "./driver.ts";
 import { FirstCampaign } from "./first-campaign.ts";
 import {
@@ -123,6 +123,7 @@ export class Member implements Driver {
       },
     });
     this.#membershipChanger = this.#makeMembershipChanger();
+    this.#listenToLoads();
     this.#loop.start();
     const started = this.#firstCampaign.start().then(() => this.service.deliverHeld());
     started.catch((error: unknown) => this.#fail(error as AshlarError));
@@ -224,6 +225,7 @@ export class Member implements Driver {
     await this.#peers.close();
     await this.#sender.cancelAll();
     await this.#writer.idle();
+    await this.#deps.loaded.close();
     this.#offers.fail();
     await this.#receiver.close();
     await this.#applier.stop({ isStoreGood: storage.log.failure === null });
@@ -393,15 +395,48 @@ export class Member implements Driver {
     });
   }
 
-  /** Compacts the log up to `compactionPoint`, in large steps. */
+  /** Compacts the log up to `compactionPoint`. */
   #compact(): void {
     if (this.#haltReason !== null) return;
-    const { storage, limits } = this.#deps;
-    const durableIndex = this.stateMachine.durable.index;
-    const sendingIndex = this.#sender.oldestIndex;
-    const start = compactionPoint(storage.log, limits, { durableIndex, sendingIndex });
-    if (start === null) return;
-    storage.log.compactTo(start).catch((error: AshlarError) => this.#fail(error));
+    const { log } = this.#deps.storage;
+    const limit = Math.min(this.#droppableIndex(), this.#sender.oldestIndex) as LogIndex;
+    this.#compactTo(log.compactionPoint(limit));
+  }
+
+  /** Returns the index up to which a restart of this member needs no log. */
+  #droppableIndex(): LogIndex {
+    const { commitIndex } = this.#deps.storage.log.hardState;
+    return minIndex(this.stateMachine.durable.index, commitIndex);
+  }
+
+  #compactTo(index: LogIndex): void {
+    const { log } = this.#deps.storage;
+    if (index <= log.entries.base.index) return;
+    log.compactTo(index).catch((error: AshlarError) => this.#fail(error));
+  }
+
+  /** Reports to the core that entries were read from the disk, or why they cannot be read. */
+  #listenToLoads(): void {
+    const { loaded, node, options } = this.#deps;
+    loaded.listen({
+      onLoaded: () => {
+        if (this.#haltReason !== null) return;
+        node.entriesLoaded();
+        this.#loop.wake();
+      },
+      onFailure: (first, error) => {
+        const droppableIndex = this.#droppableIndex();
+        if (first > droppableIndex) {
+          this.#fail(error);
+          return;
+        }
+        // Only other members need the entry, and a snapshot replaces it.
+        options.env.log.error("Dropped the log up to the state: an entry cannot be read", {
+          error,
+        });
+        this.#compactTo(droppableIndex);
+      },
+    });
   }
 
   #makeWriter(): StorageWriter {

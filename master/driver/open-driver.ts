@@ -14,6 +14,7 @@ import {
 } from "./driver.ts";
 import { fetchState } from "./fetch-state.ts";
 import { Founding } from "./founding.ts";
+import { LoadedEntries } from "./loaded-entries.ts";
 import { Member, TICKS_PER_HEARTBEAT } from "./member.ts";
 import type { MemberStorage } from "./member-storage.ts";
 import { encodeFounding, encodeMembershipRecord } from "./membership-record.ts";
@@ -39,6 +40,8 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     ...options,
     ...options.env,
     segmentBytes: limits.logSegmentBytes,
+    cacheBytes: limits.logCacheBytes,
+    keptBytes: limits.logKeptBytes,
     founders: foundersOf(options),
   });
   const { clusterId, memberId } = options;
@@ -68,9 +71,10 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     incarnations: storage.incarnations,
     isEmpty: entries.lastIndex === 0 && hardState.term === 0 && machine.durable.index === 0,
   });
+  const loaded = new LoadedEntries(storage.log, limits.logReadBytes);
   const node = createRaftNode({
     id: memberId,
-    storage: new CoreStorage(storage.log, machineOf(holder), founders),
+    storage: new CoreStorage({ log: storage.log, loaded, machine: machineOf(holder), founders }),
     random: () => options.env.random.fraction(),
     appliedIndex: machine.appliedIndex,
     heartbeatTicks: TICKS_PER_HEARTBEAT,
@@ -88,6 +92,7 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     own,
     storage,
     holder,
+    loaded,
     node,
     founders,
     founding,

@@ -143,6 +143,16 @@ export type RecordResult =
   | { readonly kind: "bad" }
   | { readonly kind: "end" };
 
+/**
+ * Returns the size of the record at `offset` as its header states it, which is not verified. Null if
+ * the bytes end within the header.
+ */
+export function recordBytesAt(bytes: Uint8Array, offset: number): number | null {
+  if (offset + RECORD_HEADER_BYTES > bytes.length) return null;
+  const reader = new FieldReader(bytes, offset + CHECKSUM_BYTES + SALT_BYTES);
+  return RECORD_HEADER_BYTES + reader.u32();
+}
+
 /** Reads the record at `position.offset` and verifies salt, length and checksum. */
 export function readRecord(
   hasher: Hasher,

@@ -1,18 +1,18 @@
-import { assert } from "../../shared/base/assert.ts";
+import { assert, present } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { ClusterId, LogIndex, MemberId } from "../../shared/base/ids.ts";
+import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { type HardState, INDEX_ZERO, NO_MEMBER, TERM_ZERO } from "../raft/messages.ts";
 import { LogEntries } from "./log-entries.ts";
 import { CHECKSUM_BYTES, decodeItems, type LogItem, readRecord, SALT_BYTES } from "./log-record.ts";
+import { addMark, logCorrupt, type Segment } from "./segment.ts";
 import {
   readSegmentHeader,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
-  segmentFileName,
   sequenceOfFileName,
 } from "./segment-header.ts";
 
@@ -20,14 +20,6 @@ import {
 export interface LogOwner {
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
-}
-
-/** A segment file of the log. */
-export interface Segment {
-  readonly path: string;
-  readonly sequence: number;
-  /** Index of the last entry before this segment, at its creation. */
-  readonly baseIndex: LogIndex;
 }
 
 /** Content of a log on disk. */
@@ -66,6 +58,8 @@ interface RecoveryDeps {
   readonly log: Log;
   readonly owner: LogOwner;
   readonly directory: string;
+  /** See `RaftLogOptions`. */
+  readonly cacheBytes: number;
 }
 
 /**
@@ -77,25 +71,40 @@ interface RecoveryDeps {
  * before: it is corrupt. Truncating there would drop votes and entries that this member has
  * acknowledged.
  *
+ * The time does not grow with the log: of older segments only the headers are read (`mustRead`).
+ *
  * @throws {AshlarError} LOG_CORRUPT with path and offset; WRONG_IDENTITY; VERSION_MISMATCH
  */
 export async function recoverLog(recovery: RecoveryDeps): Promise<RecoveredLog> {
+  const found: FoundSegment[] = [];
   const names = await segmentNames(recovery);
+  for (const name of names) {
+    const isLast = name === names.at(-1);
+    const segment = await findSegment(recovery, { name, isLast });
+    if (segment !== null) found.push(segment);
+  }
   const state: RecoveryState = {
     entries: new LogEntries({ index: INDEX_ZERO, term: TERM_ZERO }),
     hardState: NO_HARD_STATE,
     segments: [],
     tail: null,
   };
-  for (const [position, name] of names.entries()) {
-    const isLast = position === names.length - 1;
-    await readSegment(recovery, state, { name, isLast });
+  const resetPosition = found.findLastIndex(({ header }) => header.isReset);
+  for (const [position, segment] of found.entries()) {
+    if (position < resetPosition) state.segments.push(segment.segment);
+    else if (mustRead(found, position, recovery.cacheBytes)) {
+      await readSegment(recovery, state, { ...segment, isLast: position === found.length - 1 });
+    } else
+      skipSegment(state, segment, present(found[position + 1], "a skipped segment has a next"));
+    const { entries } = state;
+    entries.evict(entries.evictionPoint(entries.lastIndex, recovery.cacheBytes));
   }
   const { entries, hardState, segments, tail } = state;
   if (hardState.commitIndex > entries.lastIndex) {
     const path = segments.at(-1)?.path ?? recovery.directory;
-    throw corrupt(path, 0, "committed entries at the end of the log");
+    throw logCorrupt(path, 0, "committed entries at the end of the log");
   }
+  entries.copyData();
   return { entries, hardState, segments, tail };
 }
 
@@ -104,33 +113,104 @@ interface RecoveryState {
   readonly entries: LogEntries;
   hardState: HardState;
   readonly segments: Segment[];
+  /** Null if no segment was read or the last one was skipped. */
   tail: LogTail | null;
+}
+
+/** A segment whose header was read. */
+interface FoundSegment {
+  readonly segment: Segment;
+  readonly header: SegmentHeader;
+  /** Checksum of the header. */
+  readonly checksum: Uint8Array;
+}
+
+/** Reads the header of a segment. @returns null if the segment had none and was removed */
+async function findSegment(
+  recovery: RecoveryDeps,
+  { name, isLast }: { readonly name: string; readonly isLast: boolean },
+): Promise<FoundSegment | null> {
+  const path = `${recovery.directory}/${name}`;
+  const { bytes, lengthBytes } = await readStart(recovery.disk, path);
+  const result = readSegmentHeader(recovery.hasher, bytes);
+  if (result.kind === "newer") throw newerVersion(path, result.version);
+  if (result.kind === "bad") {
+    if (!isLast || lengthBytes > SEGMENT_HEADER_BYTES)
+      throw logCorrupt(path, 0, "a valid segment header");
+    await removeHeaderless(recovery, path);
+    return null;
+  }
+  const { header, checksum } = result;
+  checkOwner(path, header, recovery.owner);
+  if (header.sequence !== sequenceOf(name)) {
+    throw logCorrupt(path, 0, `a header with sequence ${sequenceOf(name)}`);
+  }
+  const { sequence, base, salt } = header;
+  const segment = { path, sequence, base, salt, lengthBytes, marks: [] };
+  return { segment, header, checksum };
+}
+
+/** Reads as many bytes as a header has, or the whole file if it is shorter. */
+async function readStart(
+  disk: Disk,
+  path: string,
+): Promise<{ readonly bytes: Uint8Array; readonly lengthBytes: number }> {
+  const file = await disk.open(path, "read");
+  try {
+    const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
+    const readBytes = await file.read(bytes, 0);
+    const { lengthBytes } = await file.size();
+    return { bytes: bytes.subarray(0, readBytes), lengthBytes };
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Returns whether the records of a segment are needed: those of the last two segments, where a record
+ * may be torn, those that fill the cache, and those of a segment with entries of several terms.
+ *
+ * If the last entry before a segment and the last one before the next segment have one term, and the
+ * second has no smaller index, all entries between them have this term: they have one origin by the
+ * log matching property (Raft §5.3), so nothing before the second one was replaced.
+ */
+function mustRead(found: readonly FoundSegment[], position: number, cacheBytes: number): boolean {
+  const next = found[position + 1];
+  if (next === undefined || position >= found.length - 2) return true;
+  let laterBytes = 0;
+  for (const { segment } of found.slice(position + 1)) laterBytes += segment.lengthBytes;
+  if (laterBytes < cacheBytes) return true;
+  const { base } = present(found[position], "a segment at its position").header;
+  return next.header.base.term !== base.term || next.header.base.index < base.index;
+}
+
+/** Continues `state` after a segment whose entries all have one term, without reading them. */
+function skipSegment(state: RecoveryState, found: FoundSegment, next: FoundSegment): void {
+  const { path } = found.segment;
+  checkChain(path, found.header, state.tail);
+  applyHeader(path, found.header, state);
+  state.segments.push(found.segment);
+  state.entries.skipTo(next.header.base);
+  state.hardState = next.header.hardState;
+  state.tail = null;
 }
 
 /** Reads one segment and applies its header and items to `state`. */
 async function readSegment(
   recovery: RecoveryDeps,
   state: RecoveryState,
-  { name, isLast }: { readonly name: string; readonly isLast: boolean },
+  { segment, header, checksum, isLast }: FoundSegment & { readonly isLast: boolean },
 ): Promise<void> {
-  const path = `${recovery.directory}/${name}`;
+  const { path } = segment;
   const bytes = await recovery.disk.readFile(path);
-  const result = readSegmentHeader(recovery.hasher, bytes);
-  if (result.kind === "newer") throw newerVersion(path, result.version);
-  if (result.kind === "bad") {
-    if (!isLast || bytes.length > SEGMENT_HEADER_BYTES)
-      throw corrupt(path, 0, "a valid segment header");
-    await removeHeaderless(recovery, path);
-    return;
-  }
-  const { header, checksum } = result;
-  checkHeader(path, header, { ...recovery.owner, sequence: sequenceOf(name), tail: state.tail });
+  checkChain(path, header, state.tail);
   applyHeader(path, header, state);
-  state.segments.push({ path, sequence: header.sequence, baseIndex: header.base.index });
-  const { items, tail, isTorn } = readRecords(recovery, { path, bytes, header, checksum });
-  if (!isLast && isTorn) throw corrupt(path, tail.offset, "a valid record");
+  state.segments.push(segment);
+  const { items, tail, isTorn } = readRecords(recovery, { segment, bytes, checksum });
+  if (!isLast && isTorn) throw logCorrupt(path, tail.offset, "a valid record");
   replay(state, items);
   state.tail = tail;
+  segment.lengthBytes = tail.offset;
 }
 
 /** Returns the names of the segments, oldest first. @throws {AshlarError} LOG_CORRUPT on a gap. */
@@ -142,7 +222,7 @@ async function segmentNames(recovery: RecoveryDeps): Promise<string[]> {
   for (const [position, name] of names.entries()) {
     const expected = sequenceOf(names[0] as string) + position;
     if (sequenceOf(name) === expected) continue;
-    throw corrupt(`${recovery.directory}/${name}`, 0, `segment ${expected} before this segment`);
+    throw logCorrupt(`${recovery.directory}/${name}`, 0, `segment ${expected} before this segment`);
   }
   return names;
 }
@@ -160,24 +240,18 @@ async function removeHeaderless(recovery: RecoveryDeps, path: string): Promise<v
   await recovery.disk.syncDirectory(recovery.directory);
 }
 
-/** Checks owner, sequence and the link to the previous segment. */
-function checkHeader(
-  path: string,
-  header: SegmentHeader,
-  expected: LogOwner & { readonly sequence: number; readonly tail: LogTail | null },
-): void {
-  if (header.clusterId !== expected.clusterId || header.memberId !== expected.memberId) {
-    throw new AshlarError(
-      "WRONG_IDENTITY",
-      `Cannot use ${path}: expected the log of member ${expected.memberId} of cluster ${expected.clusterId}: it belongs to member ${header.memberId} of cluster ${header.clusterId}`,
-    );
-  }
-  if (header.sequence !== expected.sequence) {
-    throw corrupt(path, 0, `a header with sequence ${expected.sequence}`);
-  }
-  const { tail } = expected;
+function checkOwner(path: string, header: SegmentHeader, expected: LogOwner): void {
+  if (header.clusterId === expected.clusterId && header.memberId === expected.memberId) return;
+  throw new AshlarError(
+    "WRONG_IDENTITY",
+    `Cannot use ${path}: expected the log of member ${expected.memberId} of cluster ${expected.clusterId}: it belongs to member ${header.memberId} of cluster ${header.clusterId}`,
+  );
+}
+
+/** Checks the link to the previous segment, if that one was read. */
+function checkChain(path: string, header: SegmentHeader, tail: LogTail | null): void {
   const isChained = tail === null || equalBytes(header.previousChecksum, tail.checksum);
-  if (!isChained) throw corrupt(path, 0, "the checksum of the previous segment's last record");
+  if (!isChained) throw logCorrupt(path, 0, "the checksum of the previous segment's last record");
 }
 
 /** Applies a segment header. The first segment, and one with the reset flag, replace the state. */
@@ -193,26 +267,25 @@ function applyHeader(path: string, header: SegmentHeader, state: RecoveryState):
     entries.lastTerm === header.base.term &&
     hardState.term === header.hardState.term &&
     hardState.votedFor === header.hardState.votedFor;
-  if (!isNext) throw corrupt(path, 0, "a header that continues the previous segment");
+  if (!isNext) throw logCorrupt(path, 0, "a header that continues the previous segment");
   state.hardState = header.hardState;
 }
 
 interface SegmentBytes {
-  readonly path: string;
+  readonly segment: Segment;
   readonly bytes: Uint8Array;
-  readonly header: SegmentHeader;
+  /** Checksum of the header. */
   readonly checksum: Uint8Array;
 }
 
 /** Reads the records of a segment up to its end, to preallocated zeros, or to a torn record. */
 function readRecords(
   recovery: RecoveryDeps,
-  segment: SegmentBytes,
+  { segment, bytes, checksum: headerChecksum }: SegmentBytes,
 ): { items: LogItem[]; tail: LogTail; isTorn: boolean } {
-  const { bytes, path } = segment;
-  const { salt } = segment.header;
+  const { path, salt } = segment;
   const items: LogItem[] = [];
-  let checksum = segment.checksum;
+  let checksum = headerChecksum;
   let offset = SEGMENT_HEADER_BYTES;
   let lastOffset = 0;
   let isTorn = false;
@@ -222,7 +295,8 @@ function readRecords(
     if (result.kind === "bad") {
       if (isZero(bytes, offset)) break; // Preallocated space that was not used.
       const valid = nextRecord(recovery.hasher, bytes, { salt, offset: offset + 1 });
-      if (valid !== null) throw corrupt(path, offset, "a valid record before another valid record");
+      if (valid !== null)
+        throw logCorrupt(path, offset, "a valid record before another valid record");
       recovery.log.warn("Truncated a torn record at the end of the log, left by a crash", {
         path,
         offsetBytes: offset,
@@ -232,8 +306,10 @@ function readRecords(
       break;
     }
     if (!equalBytes(result.previousChecksum, checksum))
-      throw corrupt(path, offset, "the checksum of the previous record");
-    for (const item of decodeItems(result.payload, result.itemCount)) items.push(item);
+      throw logCorrupt(path, offset, "the checksum of the previous record");
+    const found = decodeItems(result.payload, result.itemCount);
+    addMark(segment, offset, found);
+    for (const item of found) items.push(item);
     checksum = result.checksum;
     lastOffset = offset;
     offset = result.nextOffset;
@@ -282,20 +358,4 @@ function newerVersion(path: string, version: number): AshlarError {
     `Cannot read ${path}: expected version 1 of the log format: current value is ${version}`,
     { hint: "Start the version of Ashlar that wrote it, or a newer one" },
   );
-}
-
-function corrupt(path: string, offsetBytes: number, expected: string): AshlarError {
-  return new AshlarError(
-    "LOG_CORRUPT",
-    `Cannot read ${path} at byte ${offsetBytes}: expected ${expected}`,
-    {
-      details: { path, offsetBytes },
-      hint: "The other members have this member's data. Keep this directory for analysis, remove the member from the cluster and add it again under a new member id with an empty directory. Never restart it with the corrupt file removed: it would lose votes that it has given",
-    },
-  );
-}
-
-/** Returns the path of a segment. Its first entry is the one after `baseIndex`. */
-export function segmentPath(directory: string, sequence: number, baseIndex: LogIndex): string {
-  return `${directory}/${segmentFileName(sequence, baseIndex + 1)}`;
 }

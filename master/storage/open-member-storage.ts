@@ -21,6 +21,10 @@ export interface MemberStorageOptions {
   readonly memberId: MemberId;
   /** Size at which a log segment is full. */
   readonly segmentBytes: number;
+  /** Memory of the last log entries. */
+  readonly cacheBytes: number;
+  /** Size of the log that stays on disk. */
+  readonly keptBytes: number;
   /** Founding members by the config. Used only while the log is empty. */
   readonly founders: readonly MemberId[];
 }

@@ -9,7 +9,9 @@ import type { Entry, HardState } from "../raft/messages.ts";
 import type { LogEntries } from "./log-entries.ts";
 import { toLogFailure } from "./log-failure.ts";
 import { CHECKSUM_BYTES, type LogItem, SALT_BYTES, sizeOfRecord } from "./log-record.ts";
-import { type LogOwner, recoverLog, type Segment, segmentPath } from "./log-recovery.ts";
+import { type LogOwner, recoverLog } from "./log-recovery.ts";
+import { readEntries } from "./read-entries.ts";
+import { addMark, type Segment, segmentPath } from "./segment.ts";
 import { SegmentFile } from "./segment-file.ts";
 import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
 
@@ -28,6 +30,13 @@ export interface RaftLogOptions extends LogOwner {
   readonly log: Log;
   /** Size at which a segment is full and the next one is created. */
   readonly segmentBytes: number;
+  /** Memory of the last entries. Entries that are durable and older are read from disk. */
+  readonly cacheBytes: number;
+  /**
+   * Size of the log on disk that compaction keeps for members that were away. Less if the disk has
+   * little space: see `compactionPoint`.
+   */
+  readonly keptBytes: number;
 }
 
 /** Entries and hard state that one `append` makes durable atomically. */
@@ -51,13 +60,21 @@ interface QueuedTask {
   readonly run: () => Promise<void>;
 }
 
+/** The content of an open log. */
+interface LogState {
+  readonly entries: LogEntries;
+  readonly hardState: HardState;
+  readonly segments: readonly Segment[];
+  readonly open: SegmentFile;
+}
+
 type Queued = (QueuedAppend | QueuedTask) & {
   readonly resolve: () => void;
   readonly reject: (error: AshlarError) => void;
 };
 
 /**
- * The Raft log: append-only segments on disk, and all entries after `base` in memory.
+ * The Raft log: append-only segments on disk, and the last entries in memory (`LogEntries`).
  *
  * Invariants:
  * - At most one record is written and not yet synced, so only the last record can be torn.
@@ -83,19 +100,15 @@ export class RaftLog {
   #written: { readonly index: LogIndex; readonly term: Term };
   #active: SegmentFile;
   readonly #queue: Queued[] = [];
+  /** Number of queued truncations: until they are written, the disk has entries that are not valid. */
+  #truncationCount = 0;
   #running: Promise<void> | null = null;
   #failure: AshlarError | null = null;
   #syncCount = 0;
+  /** Space that the disk would have without the log, at the creation of the active segment. */
+  #spaceBytes = Number.POSITIVE_INFINITY;
 
-  private constructor(
-    options: RaftLogOptions,
-    state: {
-      readonly entries: LogEntries;
-      readonly hardState: HardState;
-      readonly segments: readonly Segment[];
-      readonly open: SegmentFile;
-    },
-  ) {
+  private constructor(options: RaftLogOptions, state: LogState) {
     this.#options = options;
     this.#segments = [...state.segments];
     this.#entries = state.entries;
@@ -113,16 +126,22 @@ export class RaftLog {
    * @throws {AshlarError} LOG_CORRUPT, WRONG_IDENTITY, VERSION_MISMATCH, DISK_FAILED, NO_SPACE
    */
   static async open(options: RaftLogOptions): Promise<RaftLog> {
-    const { disk, hasher, log, clusterId, memberId } = options;
+    const { disk, hasher, log, cacheBytes, clusterId, memberId } = options;
     await disk.makeDirectory(DIRECTORY);
     const owner = { clusterId, memberId };
-    const found = await recoverLog({ disk, hasher, log, owner, directory: DIRECTORY });
+    const directory = DIRECTORY;
+    const found = await recoverLog({ disk, hasher, log, owner, directory, cacheBytes });
     const { entries, hardState, tail } = found;
+    const create = async (files: Pick<LogState, "segments" | "open">): Promise<RaftLog> => {
+      const raftLog = new RaftLog(options, { entries, hardState, ...files });
+      await raftLog.#measureSpace();
+      return raftLog;
+    };
     if (tail === null) {
       const base = entries.base;
       const header = newHeader(options, { sequence: 1, base, hardState, isReset: false });
       const { segment, open } = await createSegment(options, header);
-      return new RaftLog(options, { entries, hardState, segments: [segment], open });
+      return await create({ segments: [segment], open });
     }
     const { path } = present(found.segments.at(-1), "a log with a tail has a segment");
     const file = await disk.open(path, "read-write");
@@ -137,7 +156,7 @@ export class RaftLog {
     }
     const end = { salt: tail.salt, checksum: tail.checksum, lengthBytes: tail.offset };
     const open = new SegmentFile({ ...options, path, file, end });
-    return new RaftLog(options, { entries, hardState, segments: found.segments, open });
+    return await create({ segments: found.segments, open });
   }
 
   /** Hard state of the last `append`. */
@@ -165,9 +184,11 @@ export class RaftLog {
     return this.#failure;
   }
 
-  /** Size of the entries in memory, in bytes. Their size on disk is about the same. */
-  get sizeBytes(): number {
-    return this.#entries.sizeBytes;
+  /** Size of all segments, in bytes. */
+  get diskBytes(): number {
+    let sizeBytes = this.#active.lengthBytes;
+    for (const segment of this.#segments.slice(0, -1)) sizeBytes += segment.lengthBytes;
+    return sizeBytes;
   }
 
   /** Number of segment files. */
@@ -192,6 +213,7 @@ export class RaftLog {
       const lastTerm = this.#entries.termAt(lastIndex);
       assert(lastIndex >= this.#hardState.commitIndex, "a committed entry is not overwritten");
       this.#entries.truncate(lastIndex, lastTerm);
+      this.#truncationCount += 1;
       items.push({ kind: "truncate", lastIndex, lastTerm });
     }
     for (const entry of batch.entries) {
@@ -211,9 +233,45 @@ export class RaftLog {
   }
 
   /**
-   * Drops the entries up to `index`, which the state contains durably. Memory is freed immediately.
-   * Segments without a later entry are removed after the work that is queued before. Resolves after
-   * the removal.
+   * Reads entries that may be on disk only, from `first` on: at most `bytesMax`, but at least one.
+   * Empty if they were compacted or replaced in the meantime.
+   *
+   * @throws {AshlarError} LOG_CORRUPT, with the path, if the disk does not have them; DISK_FAILED
+   */
+  async load(first: LogIndex, bytesMax: number): Promise<Entry[]> {
+    const cached = this.#entries.slice(first, (this.#entries.lastIndex + 1) as LogIndex, bytesMax);
+    if (cached !== null) return cached;
+    const { disk, hasher } = this.#options;
+    const activeEnd = this.#active.lengthBytes;
+    const range = { first, bytesMax, activeEnd };
+    return await readEntries(
+      { disk, hasher, segments: this.#segments, entries: this.#entries },
+      range,
+    );
+  }
+
+  /**
+   * Returns the index up to which `compactTo` can remove whole segments, so that about `keptBytes`
+   * of the log remain, and all entries after `limit`. The log takes at most a quarter of the space
+   * that the disk would have without it.
+   */
+  compactionPoint(limit: LogIndex): LogIndex {
+    const keptBytes = Math.min(this.#options.keptBytes, this.#spaceBytes / 4);
+    let laterBytes = this.diskBytes;
+    let point = this.#entries.base.index;
+    for (const [position, segment] of this.#segments.entries()) {
+      const next = this.#segments[position + 1];
+      if (next === undefined || next.base.index > limit) break;
+      laterBytes -= segment.lengthBytes;
+      if (laterBytes < keptBytes) break;
+      point = Math.max(point, next.base.index) as LogIndex;
+    }
+    return point;
+  }
+
+  /**
+   * Drops the entries up to `index`, which the state contains durably. Segments without a later entry
+   * are removed after the work that is queued before. Resolves after the removal.
    */
   compactTo(index: LogIndex): Promise<void> {
     assert(index <= this.#hardState.commitIndex, "only committed entries are compacted");
@@ -274,6 +332,7 @@ export class RaftLog {
       try {
         if (this.#failure !== null) throw this.#failure;
         await this.#perform(group);
+        this.#evict();
         for (const queued of group) queued.resolve();
       } catch (error) {
         this.#failure ??= toLogFailure(error);
@@ -334,7 +393,10 @@ export class RaftLog {
       const hardStateBefore = this.#writtenHardState;
       await this.#roll({ base: this.#written, hardState: hardStateBefore, isReset: false });
     }
+    const offset = this.#active.lengthBytes;
     await this.#active.append(items);
+    addMark(present(this.#segments.at(-1), "a log has a segment"), offset, items);
+    for (const item of items) if (item.kind === "truncate") this.#truncationCount -= 1;
     this.#syncCount += 1;
     if (hardState !== null) this.#writtenHardState = hardState;
     this.#deferredHardState = null;
@@ -353,6 +415,17 @@ export class RaftLog {
     }
   }
 
+  /**
+   * Removes from memory what exceeds the cache, a quarter of it at a time. Only entries that are on
+   * disk and committed, which nothing replaces.
+   */
+  #evict(): void {
+    const { cacheBytes } = this.#options;
+    if (this.#truncationCount > 0 || this.#entries.cachedBytes < 1.25 * cacheBytes) return;
+    const limit = Math.min(this.#written.index, this.#hardState.commitIndex) as LogIndex;
+    this.#entries.evict(this.#entries.evictionPoint(limit, cacheBytes));
+  }
+
   /** Creates the next segment and closes the current one. */
   async #roll(next: Pick<SegmentHeader, "base" | "hardState" | "isReset">): Promise<void> {
     const previous = this.#active;
@@ -364,16 +437,24 @@ export class RaftLog {
     });
     const { segment, open } = await createSegment(this.#options, header);
     this.#syncCount += 1;
+    last.lengthBytes = previous.lengthBytes;
     this.#segments.push(segment);
     this.#active = open;
     this.#written = next.base;
     this.#writtenHardState = next.hardState;
     await previous.close();
+    await this.#measureSpace();
+  }
+
+  async #measureSpace(): Promise<void> {
+    // Without an answer the last one stays: it only limits what is kept for others.
+    const space = await this.#options.disk.space().catch(() => null);
+    if (space !== null) this.#spaceBytes = space.availableBytes + this.diskBytes;
   }
 
   async #removeBefore(index: LogIndex): Promise<void> {
     // A segment can be removed when the base of the next one is at or before `index`.
-    const keepFrom = this.#segments.findLastIndex((segment) => segment.baseIndex <= index);
+    const keepFrom = this.#segments.findLastIndex((segment) => segment.base.index <= index);
     await this.#removeFirst(keepFrom);
   }
 
@@ -407,8 +488,9 @@ async function createSegment(
   options: RaftLogOptions,
   header: SegmentHeader,
 ): Promise<{ segment: Segment; open: SegmentFile }> {
-  const { sequence, base } = header;
+  const { sequence, base, salt } = header;
   const path = segmentPath(DIRECTORY, sequence, base.index);
   const open = await SegmentFile.create({ ...options, directory: DIRECTORY, path, header });
-  return { segment: { path, sequence, baseIndex: base.index }, open };
+  const lengthBytes = SEGMENT_HEADER_BYTES;
+  return { segment: { path, sequence, base, salt, lengthBytes, marks: [] }, open };
 }

@@ -3,9 +3,10 @@ import { TestGroup, type TestMember, texts } from "./test-group.ts";
 /** Small limits: the log is compacted early, and a snapshot has many parts. */
 export const SMALL_LIMITS = {
   limits: {
-    logTailEntries: 20,
-    logTailBytes: 10_000,
-    logSegmentBytes: 4_000,
+    logCacheBytes: 2_000,
+    logReadBytes: 2_000,
+    logKeptBytes: 0,
+    logSegmentBytes: 2_000,
     flushBytes: 500,
     snapshotPartBytes: 400,
   },

@@ -208,6 +208,8 @@ async function makeOldDirectory(group: TestGroup, member: TestMember): Promise<v
     clusterId: "d".repeat(32) as ClusterId,
     memberId: member.id,
     segmentBytes: 1024 * 1024,
+    cacheBytes: 1024 * 1024,
+    keptBytes: 1024 * 1024,
     founders: group.members.map(({ id }) => id),
   });
   const [index, term] = [1 as LogIndex, 1 as Term];

@@ -40,20 +40,22 @@ export interface LogFixture {
   readonly log: MemoryLog;
   readonly random: Random;
   segmentBytes: number;
+  cacheBytes: number;
+  keptBytes: number;
 }
 
 export function makeFixture(medium = new MemoryDisk(), seed = 1): LogFixture {
-  return { medium, log: new MemoryLog(), random: new SeededRandom(seed), segmentBytes: 1 << 26 };
+  const random = new SeededRandom(seed);
+  const sizes = { segmentBytes: 1 << 26, cacheBytes: 1 << 24, keptBytes: 1 << 26 };
+  return { medium, log: new MemoryLog(), random, ...sizes };
 }
 
 export function openLog(fixture: LogFixture): Promise<RaftLog> {
-  const { log, random, segmentBytes } = fixture;
+  const { medium, ...rest } = fixture;
   return RaftLog.open({
-    disk: fixture.medium.mount(),
+    ...rest,
+    disk: medium.mount(),
     hasher,
-    random,
-    log,
-    segmentBytes,
     clusterId: CLUSTER,
     memberId: 1 as MemberId,
   });
@@ -67,7 +69,7 @@ export function contentOf(log: RaftLog): {
 } {
   const { base, firstIndex, lastIndex } = log.entries;
   const end = (lastIndex + 1) as LogIndex;
-  const all = log.entries.slice(firstIndex, end, Number.POSITIVE_INFINITY);
+  const all = log.entries.slice(firstIndex, end, Number.POSITIVE_INFINITY) ?? [];
   const texts = all.map(
     (each) => `${each.index}:${each.term}:${each.kind}:${each.data.length}:${each.data[0] ?? ""}`,
   );

@@ -96,6 +96,8 @@ class Directory {
       ...{ disk, stores, random, log, hasher, clusterId: CLUSTER, founders: MEMBERS },
       memberId: memberId as MemberId,
       segmentBytes: 1024 * 1024,
+      cacheBytes: 1024 * 1024,
+      keptBytes: 1024 * 1024,
     });
   }
 }

@@ -25,6 +25,20 @@ interface KnownEntry {
 }
 
 /** Passed to `slice` to return entries without a size limit. */
+/**
+ * Returns the entries from `from` to `to` that are in memory. Those that were evicted were checked
+ * when they were in memory, or by the terms.
+ */
+function cachedEntries(
+  entries: ObservedMaster["storage"]["log"]["entries"],
+  from: number,
+  to: number,
+): Entry[] {
+  const first = Math.max(from, entries.firstCachedIndex);
+  if (first > to) return [];
+  return entries.slice(first as LogIndex, (to + 1) as LogIndex, NO_LIMIT) ?? [];
+}
+
 const NO_LIMIT = Number.POSITIVE_INFINITY;
 
 /**
@@ -141,12 +155,14 @@ export class ConsensusChecks {
   ): void {
     const { lastIndex, base } = entries;
     if (lastIndex === base.index) return;
-    const [last] = entries.slice(lastIndex, (lastIndex + 1) as LogIndex, NO_LIMIT);
+    const [last] = cachedEntries(entries, lastIndex, lastIndex);
     if (last === undefined || last === observation.lastEntry) return;
     // The entries that were appended since the last check, or that replaced checked entries.
     const fromIndex = this.#firstUncheckedIndex(observation, entries);
-    const fresh = entries.slice(fromIndex as LogIndex, (lastIndex + 1) as LogIndex, NO_LIMIT);
-    let previousTerm: number = entries.termAt((fromIndex - 1) as LogIndex);
+    const fresh = cachedEntries(entries, fromIndex, lastIndex);
+    const [first] = fresh;
+    if (first === undefined) return;
+    let previousTerm: number = entries.termAt((first.index - 1) as LogIndex);
     for (const entry of fresh) {
       this.#compareEntry(process, entry, previousTerm);
       previousTerm = entry.term;
@@ -164,7 +180,7 @@ export class ConsensusChecks {
       lastEntry !== null &&
       lastEntry.index > base.index &&
       lastEntry.index <= lastIndex &&
-      entries.slice(lastEntry.index, (lastEntry.index + 1) as LogIndex, NO_LIMIT)[0] === lastEntry;
+      cachedEntries(entries, lastEntry.index, lastEntry.index)[0] === lastEntry;
     if (isExtended) return lastEntry.index + 1;
     // The log was truncated. Committed entries are never truncated.
     return Math.max(base.index, Math.min(observation.committedIndex, lastIndex - 1)) + 1;
@@ -221,7 +237,7 @@ export class ConsensusChecks {
     const from = Math.max(observation.appliedIndex, entries.base.index) + 1;
     const to = Math.min(appliedIndex, entries.lastIndex);
     if (from > to) return;
-    for (const entry of entries.slice(from as LogIndex, (to + 1) as LogIndex, NO_LIMIT)) {
+    for (const entry of cachedEntries(entries, from, to)) {
       const known = this.#committed.get(entry.index);
       const hash = hashOf(entry);
       if (known === undefined) this.#committed.set(entry.index, { term: entry.term, hash });

@@ -26,12 +26,18 @@ const CHUNKSERVER_PORT = 7420;
  * members need snapshots.
  */
 const LIMITS: Partial<DriverLimits> = {
-  logTailEntries: 60,
-  logTailBytes: 64 * 1024,
+  logCacheBytes: 8 * 1024,
+  logReadBytes: 64 * 1024,
   logSegmentBytes: 32 * 1024,
   flushBytes: 8 * 1024,
   snapshotPartBytes: 4 * 1024,
 };
+
+/**
+ * Bytes of the log that a master keeps, by its member id: some leaders send a member that was away a
+ * snapshot, and others the log from their disk.
+ */
+const KEPT_BYTES: readonly number[] = [0, 96 * 1024, 1024 * 1024];
 
 /** Heartbeat interval of the masters at a pace of 1. */
 const HEARTBEAT_MS = 100;
@@ -105,7 +111,8 @@ export function makeMasters(
   });
   return slots.map((slot) => {
     const configOf = () => masterConfig(slot, slots, pace);
-    return Object.assign(makeMaster(environment, slot.host, configOf), { slot });
+    const limits = { ...LIMITS, logKeptBytes: KEPT_BYTES[slot.memberId % KEPT_BYTES.length] ?? 0 };
+    return Object.assign(makeMaster(environment, slot.host, { configOf, limits }), { slot });
   });
 }
 
@@ -129,7 +136,10 @@ function masterConfig(slot: MasterSlot, slots: readonly MasterSlot[], pace: numb
 function makeMaster(
   environment: SimulationEnvironment,
   host: string,
-  configOf: () => MasterConfig,
+  {
+    configOf,
+    limits,
+  }: { readonly configOf: () => MasterConfig; readonly limits: Partial<DriverLimits> },
 ): SimulatedProcess<ObservedMaster> {
   return new SimulatedProcess<ObservedMaster>(environment, host, async (run) => {
     let observed: Pick<ObservedMaster, "storage" | "stateName"> | null = null;
@@ -138,7 +148,7 @@ function makeMaster(
       observed = observeState(await openMemberStorage({ ...storageOptions, stores }));
       return observed.storage;
     };
-    const options = { onFatal, limits: LIMITS, openStorage };
+    const options = { onFatal, limits, openStorage };
     const master = await startMaster(configOf(), env, { disk, stores }, options);
     const { storage, stateName } = present<ObservedStorage>(
       observed,

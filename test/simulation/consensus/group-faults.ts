@@ -29,8 +29,9 @@ export const noFaults = (): FaultCounts => {
 /** Options with bounds so small that every run compacts logs and sends snapshots. */
 export const SMALL = {
   limits: {
-    logTailEntries: 20,
-    logTailBytes: 4_000,
+    logCacheBytes: 1_500,
+    logReadBytes: 8_000,
+    logKeptBytes: 3_000,
     logSegmentBytes: 3_000,
     flushBytes: 400,
     snapshotPartBytes: 300,

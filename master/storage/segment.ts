@@ -1,0 +1,52 @@
+import { AshlarError } from "../../shared/base/errors.ts";
+import type { LogIndex } from "../../shared/base/ids.ts";
+import type { EntryPosition } from "../raft/messages.ts";
+import type { LogItem } from "./log-record.ts";
+import { segmentFileName } from "./segment-header.ts";
+
+/** A record of a segment and the first entry in it. */
+export interface LogMark {
+  readonly firstIndex: LogIndex;
+  readonly offset: number;
+}
+
+/** A segment file of the log. */
+export interface Segment {
+  readonly path: string;
+  readonly sequence: number;
+  /** Position of the last entry before this segment, at its creation. */
+  readonly base: EntryPosition;
+  readonly salt: Uint8Array;
+  /** Length of the file, without preallocated zeros. Of the active segment: at its creation. */
+  lengthBytes: number;
+  /** Records about MARK_BYTES apart, by ascending offset, as far as the segment was read. */
+  readonly marks: LogMark[];
+}
+
+/** Distance of two marks of a segment, in bytes. */
+const MARK_BYTES = 256 * 1024;
+
+/** Adds a mark for the record at `offset` if it has an entry and the last mark is far away. */
+export function addMark(segment: Segment, offset: number, items: readonly LogItem[]): void {
+  const last = segment.marks.at(-1);
+  if (last !== undefined && offset < last.offset + MARK_BYTES) return;
+  const first = items.find((item) => item.kind === "entry");
+  if (first !== undefined) segment.marks.push({ firstIndex: first.entry.index, offset });
+}
+
+/** Returns the error of damaged bytes in a segment. */
+export function logCorrupt(path: string, offsetBytes: number, expected: string): AshlarError {
+  return new AshlarError(
+    "LOG_CORRUPT",
+    `Cannot read ${path} at byte ${offsetBytes}: expected ${expected}`,
+    {
+      details: { path, offsetBytes },
+      hint: "The other members have this member's data. Keep this directory for analysis, remove the member from the cluster and add it again under a new member id with an empty directory. Never restart it with the corrupt file removed: it would lose votes that it has given",
+    },
+  );
+}
+
+/** Returns the path of a segment. Its first entry is the one after `baseIndex`. */
+export function segmentPath(directory: string, sequence: number, baseIndex: LogIndex): string {
+  return `${directory}/${segmentFileName(sequence, baseIndex + 1)}`;
+}
