@@ -93,6 +93,11 @@ export const masterConfigSchema = v.strictObject({
    * reclaimed.
    */
   historyVersionsMax: v.optional(countSchema(0, 1_000_000_000), 10_000_000),
+  /**
+   * Size of the Raft log that stays on disk for masters that were away. It takes at most a quarter of
+   * the space that the disk would have without it.
+   */
+  logKeptBytes: v.optional(countSchema(0, 1024 ** 4), 2 * 1024 ** 3),
   /** Maximum time for which a graceful stop waits for calls in flight. */
   stopGraceMs: v.optional(durationMsSchema, 5_000),
   ...newClusterEntries,
@@ -130,6 +135,7 @@ export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = 
   repairMassLossShare: "share of dead chunkservers above which repair halts (0.5)",
   checkpointIntervalMs: "interval in which the masters compare the hashes of their states (30s)",
   historyVersionsMax: "largest number of old versions and removed files in the history (10000000)",
+  logKeptBytes: "size of the log that stays on disk for masters that were away (2GiB)",
   stopGraceMs: "longest time that a graceful stop waits for calls in flight (5s)",
   defaultCopies: "new cluster: replicas of a chunk (3)",
   defaultCopiesMin: "new cluster: smallest number of replicas at a commit (2)",

@@ -116,7 +116,7 @@ export async function startMaster(
       members,
       ...foundingOf(config),
       timing: config,
-      limits: options.limits ?? {},
+      limits: { logKeptBytes: config.logKeptBytes, ...options.limits },
       onFatal: options.onFatal,
     }),
   );

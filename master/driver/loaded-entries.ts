@@ -50,7 +50,7 @@ export class LoadedEntries {
     this.#listener = listener;
   }
 
-  /** Drops the pages. Resolves when no read is in progress; the listener hears of none of them. */
+  /** Drops the pages. Resolves when no read is in progress; the listener gets no result of them. */
   async close(): Promise<void> {
     this.#listener = null;
     this.#pages = [];

@@ -7,7 +7,6 @@ import type {
   MembershipChangeRequest,
   MembershipStatus,
 } from "../consensus.ts";
-import { minIndex } from "../raft/entries.ts";
 import { decodeChange } from "../raft/membership-change.ts";
 import type { Entry, Message, PeerMessage, Snapshot } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
@@ -17,6 +16,7 @@ import { AppliedWaiters, type Waiter } from "./applied-waiters.ts";
 import { Applier } from "./applier.ts";
 import type { Driver } from "./driver.ts";
 import { FirstCampaign } from "./first-campaign.ts";
+import { LogCompaction } from "./log-compaction.ts";
 import {
   type MemberDeps,
   makeMembershipChanger,
@@ -63,6 +63,7 @@ export class Member implements Driver {
   readonly #statusTracker: StatusTracker;
   readonly #membershipChanger: MembershipChanger;
   readonly #firstCampaign: FirstCampaign;
+  readonly #compaction: LogCompaction;
   readonly #stateListeners: Array<(machine: StateMachine) => void> = [];
   readonly #stallListeners: Array<(stalledMs: number) => void> = [];
   #leadership: Leadership;
@@ -123,7 +124,11 @@ export class Member implements Driver {
       },
     });
     this.#membershipChanger = this.#makeMembershipChanger();
-    this.#listenToLoads();
+    this.#compaction = this.#makeCompaction();
+    deps.loaded.listen({
+      onLoaded: () => this.#onEntriesLoaded(),
+      onFailure: (first, error) => this.#compaction.onUnreadable(first, error),
+    });
     this.#loop.start();
     const started = this.#firstCampaign.start().then(() => this.service.deliverHeld());
     started.catch((error: unknown) => this.#fail(error as AshlarError));
@@ -362,7 +367,9 @@ export class Member implements Driver {
         this.#appliedWaiters.release(entry.index);
       },
       onBatch: (reply) => this.#loop.deliver([reply]),
-      onFlushed: () => this.#compact(),
+      onFlushed: () => {
+        if (this.#haltReason === null) this.#compaction.run();
+      },
       onFull: () => this.#membershipChanger.yieldLeadership(),
       onFailure: (error) => this.#fail(error),
     });
@@ -395,48 +402,22 @@ export class Member implements Driver {
     });
   }
 
-  /** Compacts the log up to `compactionPoint`. */
-  #compact(): void {
-    if (this.#haltReason !== null) return;
-    const { log } = this.#deps.storage;
-    const limit = Math.min(this.#droppableIndex(), this.#sender.oldestIndex) as LogIndex;
-    this.#compactTo(log.compactionPoint(limit));
-  }
-
-  /** Returns the index up to which a restart of this member needs no log. */
-  #droppableIndex(): LogIndex {
-    const { commitIndex } = this.#deps.storage.log.hardState;
-    return minIndex(this.stateMachine.durable.index, commitIndex);
-  }
-
-  #compactTo(index: LogIndex): void {
-    const { log } = this.#deps.storage;
-    if (index <= log.entries.base.index) return;
-    log.compactTo(index).catch((error: AshlarError) => this.#fail(error));
-  }
-
-  /** Reports to the core that entries were read from the disk, or why they cannot be read. */
-  #listenToLoads(): void {
-    const { loaded, node, options } = this.#deps;
-    loaded.listen({
-      onLoaded: () => {
-        if (this.#haltReason !== null) return;
-        node.entriesLoaded();
-        this.#loop.wake();
-      },
-      onFailure: (first, error) => {
-        const droppableIndex = this.#droppableIndex();
-        if (first > droppableIndex) {
-          this.#fail(error);
-          return;
-        }
-        // Only other members need the entry, and a snapshot replaces it.
-        options.env.log.error("Dropped the log up to the state: an entry cannot be read", {
-          error,
-        });
-        this.#compactTo(droppableIndex);
-      },
+  #makeCompaction(): LogCompaction {
+    const { storage, options } = this.#deps;
+    return new LogCompaction({
+      log: options.env.log,
+      raftLog: storage.log,
+      durableIndex: () => this.stateMachine.durable.index,
+      sendingIndex: () => this.#sender.oldestIndex,
+      onFailure: (error) => this.#fail(error),
     });
+  }
+
+  /** Reports to the core that entries were read from the disk. */
+  #onEntriesLoaded(): void {
+    if (this.#haltReason !== null) return;
+    this.#deps.node.entriesLoaded();
+    this.#loop.wake();
   }
 
   #makeWriter(): StorageWriter {

@@ -129,7 +129,7 @@ class ModelledLog {
 }
 
 describe("log entries that are on disk only", () => {
-  it("are read back, whatever was appended, replaced, compacted and opened again", async () => {
+  it("are read back after any appends, replacements, compactions and restarts", async () => {
     let evictedCount = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(stepArbitrary, { minLength: 10, maxLength: 60 }), async (steps) => {

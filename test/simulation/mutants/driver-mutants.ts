@@ -63,6 +63,45 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/storage/raft-log-damage.test.ts"),
   },
   {
+    name: "read-replaced-entry",
+    bug: "An entry that is read from disk may be one that a later leader replaced",
+    breaks: "Raft §5.3: log matching",
+    edits: [
+      {
+        file: "master/storage/read-entries.ts",
+        find: "  if (entries.termAt(entry.index) !== entry.term) return;\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/storage/log-on-disk.test.ts"),
+  },
+  {
+    name: "evict-before-write",
+    bug: "Entries leave the memory while the log still has to replace those on disk",
+    breaks: "docs/on-disk-format.md: an entry is valid if its term is that of the log",
+    edits: [
+      {
+        file: "master/storage/raft-log.ts",
+        find: "Math.min(this.#written.index, this.#hardState.commitIndex)",
+        replace: "this.#entries.lastIndex",
+      },
+    ],
+    caughtBy: inTest("test/master/storage/log-on-disk.test.ts"),
+  },
+  {
+    name: "skip-segment-with-terms",
+    bug: "At the start, a segment with entries of several terms counts as one of its first term",
+    breaks: "Raft §5.3: log matching",
+    edits: [
+      {
+        file: "master/storage/log-recovery.ts",
+        find: "return next.header.base.term !== base.term || next.header.base.index < base.index;",
+        replace: "return next.header.base.index < base.index;",
+      },
+    ],
+    caughtBy: inTest("test/master/storage/log-on-disk.test.ts"),
+  },
+  {
     name: "snapshot-keeps-old-log",
     bug: "A snapshot replaces the state, but the older log is kept",
     breaks: "Raft §7",
