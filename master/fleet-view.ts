@@ -20,7 +20,11 @@ export interface FleetView {
    */
   settling(): Settling | null;
   /** Records that a chunkserver has registered. */
-  recordRegistration(location: ServerLocation, space: ServerSpace): void;
+  recordRegistration(
+    location: ServerLocation,
+    space: ServerSpace,
+    capabilities?: readonly string[],
+  ): void;
   /** Records a heartbeat. @returns false if the server has not registered with this leader yet. */
   recordHeartbeat(heartbeat: HeartbeatRequest): boolean;
   /** Records that a chunkserver is shutting down. */
@@ -63,6 +67,8 @@ export interface ChainRequest {
   readonly exclude: Pick<ReadonlySet<ServerId>, "has">;
   /** Host of the writer. A new server on this host is placed first. Empty: no preference. */
   readonly clientHost: string;
+  /** Capabilities that every new server must have (`shared/protocol/capabilities.ts`). */
+  readonly requires: readonly string[];
 }
 
 /** A term in which not all chunkservers have sent a message yet. */
@@ -80,6 +86,8 @@ export interface ServerStatus {
   readonly space: ServerSpace;
   /** Whether the server reported a failed disk. Its copies do not count, and it gets no new ones. */
   readonly isDiskFailed: boolean;
+  /** Names that the server stated when it registered with this leader. */
+  readonly capabilities: ReadonlySet<string>;
   readonly chunkCount: number;
   /** Writes and copies in progress. */
   readonly activeWrites: number;

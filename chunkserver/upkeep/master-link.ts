@@ -1,4 +1,5 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { CAPABILITIES } from "../../shared/protocol/capabilities.ts";
 import { confirmChunks, goodbye, heartbeat, register } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallMethod } from "../../shared/protocol/method.ts";
@@ -137,6 +138,7 @@ export class MasterLink {
       server: location,
       clusterId: store.clusterId,
       space: await store.space(),
+      capabilities: [...CAPABILITIES],
     };
     const answer = await this.#call(register, request, signal);
     if (store.clusterId !== null && store.clusterId !== answer.clusterId) {

@@ -2,6 +2,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { ServerId } from "../../shared/base/ids.ts";
 import { type Intent, type ServerLocation, signIntent } from "../../shared/protocol/intent.ts";
 import type { allocate, StorageClass } from "../../shared/protocol/namespace-api.ts";
+import { missingCapabilities } from "../placement/choose-servers.ts";
 import { beginTerm, type MasterDeps, requireFacts, requireLeader } from "./leader-context.ts";
 
 type Request = ReturnType<(typeof allocate)["parseRequest"]>;
@@ -32,6 +33,7 @@ export function allocateChunks(deps: MasterDeps, request: Request): Response {
       keep,
       exclude,
       clientHost: request.clientHost,
+      requires: request.requires ?? [],
     });
     if (servers.length < storageClass.copiesMin) throw cannotPlace(deps, request, storageClass);
     const intent = {
@@ -78,19 +80,23 @@ function locationOf(deps: MasterDeps, serverId: ServerId): ServerLocation {
  * may be over soon.
  */
 function cannotPlace(deps: MasterDeps, request: Request, storageClass: StorageClass): AshlarError {
-  const usable = deps.fleet.servers().filter(({ location, isDiskFailed }) => {
-    return !isDiskFailed && deps.fleet.liveness(location.serverId) === "live";
+  const { requires = [] } = request;
+  const usable = deps.fleet.servers().filter(({ location, isDiskFailed, capabilities }) => {
+    const isCapable = missingCapabilities(requires, capabilities).length === 0;
+    return isCapable && !isDiskFailed && deps.fleet.liveness(location.serverId) === "live";
   });
   const full = usable.filter(({ space }) => space.availableBytes < request.chunkSizeBytes);
   const isFull =
     deps.fleet.settling() === null &&
     usable.length >= storageClass.copiesMin &&
     usable.length - full.length < storageClass.copiesMin;
-  const reasons = deps.fleet.servers().map(({ location, space, isDiskFailed }) => {
+  const reasons = deps.fleet.servers().map(({ location, space, isDiskFailed, capabilities }) => {
     const liveness = deps.fleet.liveness(location.serverId);
     const name = `${location.address} (${location.serverId.slice(0, 8)})`;
     if (liveness !== "live") return `${name}: ${liveness}`;
     if (isDiskFailed) return `${name}: its disk has failed`;
+    const missing = missingCapabilities(requires, capabilities);
+    if (missing.length > 0) return `${name}: its version lacks ${missing.join(", ")}`;
     if (space.availableBytes < request.chunkSizeBytes) {
       return `${name}: expected ${request.chunkSizeBytes} bytes above its reserve: current value is ${space.availableBytes}`;
     }

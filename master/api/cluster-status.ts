@@ -119,6 +119,7 @@ function chunkserverStatuses(deps: MasterDeps): ClusterStatus["chunkservers"] {
       // A new leader has no message of the server yet: the server is not known to be live.
       state: liveness === "live" && lastHeardMsAgo === null ? "suspect" : liveness,
       isDiskFailed: status?.isDiskFailed ?? false,
+      capabilities: [...(status?.capabilities ?? [])].sort(),
       space: status?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },
       chunkCount: status?.chunkCount ?? 0,
       lastHeardMsAgo,

@@ -76,7 +76,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
   handlers.onCall(api.register, async (request, { peer }) => {
     request.release();
     requireLeader(consensus);
-    const { server, space, clusterId } = request.head;
+    const { server, space, clusterId, capabilities } = request.head;
     const facts = requireFacts(deps.namespace());
     if (clusterId !== null && clusterId !== facts.clusterId) {
       throw new AshlarError(
@@ -87,7 +87,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     if (deps.namespace().isServerRemoved(server.serverId)) throw serverRemoved(server);
     await recordServer(deps, server);
     beginTerm(deps);
-    fleet.recordRegistration(server, space);
+    fleet.recordRegistration(server, space, capabilities);
     registrations.record(peer, server.serverId);
     return {
       clusterId: facts.clusterId,

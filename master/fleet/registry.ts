@@ -24,6 +24,7 @@ interface RegisteredServer {
   location: ServerLocation;
   space: ServerSpace;
   isDiskFailed: boolean;
+  capabilities: ReadonlySet<string>;
   chunkCount: number;
   activeWrites: number;
   /**
@@ -111,8 +112,13 @@ export class Registry implements FleetView {
     this.#stalledMs += stalledMs;
   }
 
-  recordRegistration(location: ServerLocation, space: ServerSpace): void {
+  recordRegistration(
+    location: ServerLocation,
+    space: ServerSpace,
+    capabilities: readonly string[] = [],
+  ): void {
     const server = this.#serverOf(location);
+    server.capabilities = new Set(capabilities);
     server.location = location;
     server.space = space;
     // Its heartbeats report whether the disk works again, for instance after a restart.
@@ -230,13 +236,14 @@ export class Registry implements FleetView {
 
   /** Applies the facts of a server to its share of new chunks. A silent server gets none. */
   #updatePlacement(server: RegisteredServer): void {
-    const { location, space, activeWrites } = server;
+    const { location, space, activeWrites, capabilities } = server;
     const { serverId } = location;
     if (server.isDiskFailed || this.liveness(serverId) !== "live") {
       this.#placement.suspend(serverId);
       return;
     }
-    this.#placement.update({ location, availableBytes: space.availableBytes, activeWrites });
+    const { availableBytes } = space;
+    this.#placement.update({ location, availableBytes, activeWrites, capabilities });
   }
 
   #observationTime(): { nowMs: number; observedFromMs: number } {
@@ -256,6 +263,7 @@ export class Registry implements FleetView {
       space: NO_SPACE,
       chunkCount: 0,
       isDiskFailed: false,
+      capabilities: new Set(),
       activeWrites: 0,
       lastContactMs: null,
       isShutDown: false,

@@ -374,6 +374,7 @@ export class Repair implements RepairView {
           this.#orders.has(serverId, chunkId),
       },
       clientHost: "",
+      requires: [],
     });
     return chain.slice(live.length);
   }

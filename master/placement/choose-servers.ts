@@ -17,6 +17,16 @@ export interface PlacementRequest {
   readonly keep: readonly ServerLocation[];
   /** Host of the writer. A new server on this host is placed first, which saves a network hop. */
   readonly clientHost: string;
+  /** Capabilities that a server must have. Kept servers are not asked. */
+  readonly requires: readonly string[];
+}
+
+/** Returns the names of `requires` that are not among `capabilities`. */
+export function missingCapabilities(
+  requires: readonly string[],
+  capabilities: ReadonlySet<string>,
+): string[] {
+  return requires.filter((name) => !capabilities.has(name));
 }
 
 /**
@@ -62,7 +72,7 @@ interface Draw {
 
 /** Returns the server with the smallest penalty, of equal ones the first. Null if none is left. */
 function nextServer(request: PlacementRequest, draw: Draw): ServerLocation | null {
-  const { table, racksMin, isEligible } = request;
+  const { table, racksMin } = request;
   const { draws, chosen, passedOver, keptIds } = draw;
   const racks = new Set(chosen.map((server) => server.rack));
   const hosts = new Set(chosen.map((server) => server.host));
@@ -85,12 +95,17 @@ function nextServer(request: PlacementRequest, draw: Draw): ServerLocation | nul
     const drawn = draws.next();
     if (drawn.done === true) break;
     const { location } = drawn.value;
-    if (keptIds.has(location.serverId) || !isEligible(drawn.value)) continue;
+    if (keptIds.has(location.serverId) || !canStore(request, drawn.value)) continue;
     passedOver.push(location);
     consider(passedOver.length - 1);
   }
   const [server] = passedOver.splice(best, 1);
   return server ?? null;
+}
+
+function canStore({ requires, isEligible }: PlacementRequest, candidate: Candidate): boolean {
+  if (missingCapabilities(requires, candidate.capabilities).length > 0) return false;
+  return isEligible(candidate);
 }
 
 /** Moves new servers on the writer's host to the front of the new servers. */

@@ -9,6 +9,8 @@ export interface Candidate {
   readonly availableBytes: number;
   /** Writes and copies in progress on the server. */
   readonly activeWrites: number;
+  /** Names of `shared/protocol/capabilities.ts`, or others. */
+  readonly capabilities: ReadonlySet<string>;
 }
 
 interface Slot {

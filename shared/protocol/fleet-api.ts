@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { capabilitiesSchema } from "./capabilities.ts";
 import { serverLocationSchema } from "./intent.ts";
 import { defineCall } from "./method.ts";
 import { ANY_ROLE, BY_CHUNKSERVERS, BY_OPERATORS } from "./roles.ts";
@@ -53,6 +54,8 @@ export const register = defineCall(
     server: serverLocationSchema,
     clusterId: v.nullable(clusterIdSchema),
     space: spaceSchema,
+    /** Absent in old versions. */
+    capabilities: v.optional(capabilitiesSchema),
   }),
   v.object({
     clusterId: clusterIdSchema,
@@ -211,6 +214,8 @@ const chunkserverStatusSchema = v.object({
   state: v.picklist(["live", "suspect", "dead", "stopped"]),
   /** Whether the disk failed: the server serves its chunks and accepts no writes. */
   isDiskFailed: v.optional(v.boolean(), false),
+  /** Empty for a chunkserver of an old version. Absent if the master has an old version. */
+  capabilities: v.optional(capabilitiesSchema),
   space: spaceSchema,
   chunkCount: countSchema,
   lastHeardMsAgo: v.nullable(countSchema),

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { attributesSchema, withAttributes } from "./attributes.ts";
+import { capabilitiesSchema } from "./capabilities.ts";
 import { intentSchema, receiptSchema, serverLocationSchema } from "./intent.ts";
 import { defineCall } from "./method.ts";
 import { BY_CLIENTS } from "./roles.ts";
@@ -297,6 +298,8 @@ export const allocate = defineCall(
     /** Servers at the head of the chain, in this order: the survivors of a broken chain. */
     keep: v.pipe(v.array(serverIdSchema), v.maxLength(16)),
     clientHost: shortTextSchema,
+    /** Capabilities that every new server of the chain must have. Absent: none. */
+    requires: v.optional(capabilitiesSchema),
   }),
   v.object({
     intents: v.array(intentSchema),

@@ -165,6 +165,7 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       rack: server.rack,
       state: server.state,
       is_disk_failed: server.isDiskFailed,
+      capabilities: server.capabilities ?? null,
       total_bytes: server.space.totalBytes,
       available_bytes: server.space.availableBytes,
       used_bytes: server.space.usedBytes,

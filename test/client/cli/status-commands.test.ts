@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { stripVTControlCharacters } from "node:util";
 import { exportLine, sizeNotes } from "../../../client/cli/commands/cluster-up.ts";
 import { main } from "../../../client/cli/main.ts";
+import { CAPABILITIES } from "../../../shared/protocol/capabilities.ts";
 import { jsonLines, MemoryCliEnv, runCli } from "../../support/memory-cli-env.ts";
 import { eventually, LoopbackCluster } from "../support/loopback-cluster.ts";
 
@@ -60,12 +61,18 @@ describe("commands that show a cluster", () => {
     assert.equal(env.stderr.text(), "");
   });
 
-  it("show a feature level that can rise, and a new cluster has the highest", async () => {
+  it("show a feature level that can rise, of which a new cluster has the highest, and capabilities", async () => {
     const { cluster, run } = await startCluster();
     await using _cluster = cluster;
     const { stdout } = await run(undefined, "status", "--json");
     const level = jsonLines(stdout)[0]?.["feature_level"] as Record<string, number>;
     assert.equal(level["current"], level["supported"]);
+    const servers = jsonLines(stdout)[0]?.["chunkservers"] as Record<string, unknown>[];
+    assert.deepEqual(
+      servers.map((server) => server["capabilities"]),
+      [[...CAPABILITIES].sort()],
+      "each chunkserver states what it can do",
+    );
     assert.doesNotMatch((await run(100, "status")).stdout, /upgrade/);
     const again = await run(100, "cluster", "finalize-upgrade");
     assert.equal(again.status, 0);

@@ -75,7 +75,7 @@ describe("the registry of chunkservers", () => {
 
   /** Returns how many servers can take a chunk of the size. */
   function eligibleCount(registry: Registry, chunkBytes: number, exclude: ServerId[] = []): number {
-    const chain = { count: 1, racksMin: 1, keep: [], clientHost: "" };
+    const chain = { count: 1, racksMin: 1, keep: [], clientHost: "", requires: [] };
     return registry.chooseServers({ ...chain, chunkBytes, exclude: new Set(exclude) }).length;
   }
 

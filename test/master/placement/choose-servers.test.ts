@@ -11,14 +11,16 @@ const fraction = (): number => random.fraction();
 
 function candidate(
   number: number,
-  place: { host?: string; rack?: string; availableBytes?: number } = {},
+  place: { host?: string; rack?: string; availableBytes?: number; capabilities?: string[] } = {},
 ): Candidate {
   const serverId = number.toString(16).padStart(32, "0") as ServerId;
   const { host = `host-${number}`, rack = "default", availableBytes = 1e12 } = place;
+  const capabilities = new Set(place.capabilities);
   return {
     location: { serverId, address: `127.0.0.1:${number}`, host, rack },
     availableBytes,
     activeWrites: 0,
+    capabilities,
   };
 }
 
@@ -28,7 +30,7 @@ function choose(
 ) {
   const table = new PlacementTable();
   for (const each of candidates) table.update(each);
-  const defaults = { count: 3, racksMin: 1, keep: [], clientHost: "" };
+  const defaults = { count: 3, racksMin: 1, keep: [], clientHost: "", requires: [] };
   return chooseServers({ table, fraction, isEligible: () => true, ...defaults, ...options });
 }
 
@@ -94,6 +96,22 @@ describe("placement of a chunk", () => {
     const last = candidates.at(-1)?.location as { serverId: ServerId };
     const isEligible = ({ location }: Candidate): boolean => location.serverId === last.serverId;
     assert.deepEqual(choose(candidates, { isEligible }), [last]);
+  });
+
+  it("has only servers with the required capabilities, except for kept ones", () => {
+    const capable = [1, 2].map((number) => candidate(number, { capabilities: ["a", "b", "c"] }));
+    const others = [3, 4, 5].map((number) => candidate(number, { capabilities: ["a"] }));
+    const candidates = [...others, ...capable];
+    const requires = ["a", "b"];
+    const ids = (chain: readonly { serverId: ServerId }[]) => chain.map((each) => each.serverId);
+    const wanted = capable.map(({ location }) => location.serverId);
+    assert.deepEqual(ids(choose(candidates, { requires })).sort(), wanted);
+    const [kept] = others;
+    assert.ok(kept !== undefined);
+    const keep = [kept.location];
+    const chain = choose(candidates, { requires, keep });
+    assert.deepEqual(ids(chain.slice(1)).sort(), wanted);
+    assert.deepEqual(choose(candidates, { requires: ["d"] }), []);
   });
 
   it("draws few servers if all are on one host or in one rack", () => {

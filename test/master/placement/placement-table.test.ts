@@ -10,7 +10,7 @@ const MIB = 2 ** 20;
 function candidate(number: number, mebibytes: number, activeWrites = 0): Candidate {
   const serverId = number.toString(16).padStart(32, "0") as ServerId;
   const location = { serverId, address: `s:${number}`, host: `h${number}`, rack: `r${number % 3}` };
-  return { location, availableBytes: mebibytes * MIB, activeWrites };
+  return { location, availableBytes: mebibytes * MIB, activeWrites, capabilities: new Set() };
 }
 
 /** Returns how often each server is the first one of a draw. */
