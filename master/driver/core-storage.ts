@@ -68,6 +68,10 @@ export class CoreStorage implements Storage {
     return { kind: "term", term: entries.termAt(index) };
   }
 
+  termStart(index: LogIndex): LogIndex {
+    return this.#log.entries.termStart(index);
+  }
+
   firstIndex(): LogIndex {
     return this.#log.entries.firstIndex;
   }

@@ -104,6 +104,8 @@ export interface LogView {
   readonly firstCachedIndex: LogIndex;
   /** Returns the term of an index from `base.index` to `lastIndex`. */
   termAt(index: LogIndex): EntryPosition["term"];
+  /** Returns the first index of the entries with the term of `index` that end with it. */
+  termStart(index: LogIndex): LogIndex;
   /**
    * Returns entries from `first` to `end` (exclusive): at least one, at most `bytesMax` in total.
    * Null if the first one is not in memory.

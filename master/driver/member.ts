@@ -33,6 +33,7 @@ import type { Peers } from "./peers.ts";
 import { Proposals } from "./proposals.ts";
 import { RaftLoop } from "./raft-loop.ts";
 import { Reads } from "./reads.ts";
+import { RefusedMessages } from "./refused-messages.ts";
 import { SnapshotOffers } from "./snapshot-offers.ts";
 import type { SnapshotReceiver } from "./snapshot-receiver.ts";
 import type { SnapshotSender } from "./snapshot-sender.ts";
@@ -64,6 +65,7 @@ export class Member implements Driver {
   readonly #membershipChanger: MembershipChanger;
   readonly #firstCampaign: FirstCampaign;
   readonly #compaction: LogCompaction;
+  readonly #refused: RefusedMessages;
   readonly #stateListeners: Array<(machine: StateMachine) => void> = [];
   readonly #stallListeners: Array<(stalledMs: number) => void> = [];
   #leadership: Leadership;
@@ -86,6 +88,8 @@ export class Member implements Driver {
       founding: deps.founding,
       appliedIndex: () => this.stateMachine.appliedIndex,
     });
+    const onLogLost = (error: AshlarError): void => this.#fail(error);
+    this.#refused = new RefusedMessages({ ...deps.options.env, onLogLost });
     this.#loop = this.#makeLoop();
     this.#firstCampaign = new FirstCampaign(deps, {
       isRunning: () => this.#haltReason === null,
@@ -288,6 +292,7 @@ export class Member implements Driver {
         onReadState: ({ readId, readIndex }) => {
           for (const waiter of this.#reads.answer(readId)) this.#releaseRead(readIndex, waiter);
         },
+        onViolation: (message, violation) => this.#refused.note(message, violation),
         onTurnEnd: () => {
           this.#peers.flush();
           this.#offers.refuseUnlessAccepted();

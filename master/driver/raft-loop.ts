@@ -1,4 +1,5 @@
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
+import type { Violation } from "../raft/check-message.ts";
 import type { ReadState } from "../raft/core.ts";
 import type { Message, PeerMessage, StorageAppend, StorageApply } from "../raft/messages.ts";
 import type { Leadership, RaftNode } from "../raft/raft.ts";
@@ -22,6 +23,8 @@ export interface LoopDeps {
   readonly apply: (batch: StorageApply, when: "now" | "next-turn") => void;
   /** Called when a ReadIndex round is confirmed. */
   readonly onReadState: (state: ReadState) => void;
+  /** Called with a message that the core refuses. */
+  readonly onViolation: (message: Message, violation: Violation) => void;
   /** Called when all work of this turn has been handed out. */
   readonly onTurnEnd: () => void;
   /** Whether time passes for the core. If not, it holds no election. */
@@ -103,7 +106,10 @@ export class RaftLoop {
     while (this.#inbox.length > 0) {
       const messages = this.#inbox;
       this.#inbox = [];
-      for (const message of messages) this.#options.node.step(message);
+      for (const message of messages) {
+        const result = this.#options.node.step(message);
+        if (typeof result === "object") this.#options.deps.onViolation(message, result);
+      }
     }
   }
 

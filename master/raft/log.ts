@@ -135,10 +135,12 @@ export class CoreLog {
    * within a log. If the term of a position is unknown, it is returned as 0 and may match.
    */
   latestPossibleMatch(index: LogIndex, term: Term): EntryPosition {
-    for (let guess = index; guess > 0; guess = indexBefore(guess)) {
+    let guess = index;
+    while (guess > 0) {
       const ours = this.term(guess);
       if (ours === null) return { index: guess, term: TERM_ZERO };
       if (ours <= term) return { index: guess, term: ours };
+      guess = indexBefore(this.#termStart(guess));
     }
     return { index: INDEX_ZERO, term: TERM_ZERO };
   }
@@ -254,6 +256,15 @@ export class CoreLog {
   /** Reports that the storage has loaded entries that were `unavailable`. */
   entriesLoaded(): void {
     this.#isApplyingUnavailable = false;
+  }
+
+  /** Returns `index` or an earlier index up to which all entries have the same term. */
+  #termStart(index: LogIndex): LogIndex {
+    const isStored =
+      index < this.unstable.firstIndex &&
+      index >= this.#storage.firstIndex() &&
+      this.unstable.snapshot === null;
+    return isStored ? this.#storage.termStart(index) : index;
   }
 
   /** Returns the last index that may be applied: committed and durable on this member. */

@@ -37,7 +37,12 @@ export class PendingReads {
 
   /** Count for the next heartbeats; 0 if no read waits for confirmation. */
   get sequence(): number {
-    return this.#unconfirmed.length === 0 ? 0 : this.#confirmedCount + this.#unconfirmed.length;
+    return this.#unconfirmed.length === 0 ? 0 : this.acceptedCount;
+  }
+
+  /** Number of reads of this term that were accepted for confirmation so far. */
+  get acceptedCount(): number {
+    return this.#confirmedCount + this.#unconfirmed.length;
   }
 
   /** Keeps a read until the first entry of the term is committed. */
@@ -59,10 +64,7 @@ export class PendingReads {
 
   /** Records that `from` replied to a heartbeat with the count `sequence`. */
   acknowledge(from: MemberId, sequence: number): void {
-    assert(
-      sequence <= this.#confirmedCount + this.#unconfirmed.length,
-      "a reply confirms only reads that were accepted",
-    );
+    assert(sequence <= this.acceptedCount, "a reply confirms only reads that were accepted");
     this.#acknowledged.set(from, Math.max(sequence, this.#acknowledged.get(from) ?? 0));
   }
 

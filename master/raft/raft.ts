@@ -1,4 +1,5 @@
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
+import { type Violation, violationOf } from "./check-message.ts";
 import type { Core, ReadState, Role } from "./core.ts";
 import { createCore, leaderIdOf } from "./core.ts";
 import { campaign } from "./election.ts";
@@ -107,7 +108,9 @@ export interface ProgressStatus {
 export type StepResult =
   | "accepted"
   /** A reply of a process that is not a member. Ignored. */
-  | "unknown-peer";
+  | "unknown-peer"
+  /** No member of a sound group sends this message. Ignored. */
+  | Violation;
 
 /** Result of `RaftNode.readIndex`. `refused`: no request was sent. */
 export type ReadIndexResult =
@@ -143,6 +146,10 @@ export class RaftNode {
   step(message: Message): StepResult {
     if (isResponse(message) && !isMember(this.#core.membership, message.from)) {
       return "unknown-peer";
+    }
+    if (isFromPeer(message) && message.from !== this.#core.id) {
+      const violation = violationOf(this.#core, message);
+      if (violation !== null) return violation;
     }
     step(this.#core, message);
     return "accepted";
@@ -369,6 +376,11 @@ type Response = Extract<
       | "read-index-reply";
   }
 >;
+
+/** Returns whether `message` is not a completion of the driver's queues. */
+function isFromPeer(message: Message): message is PeerMessage {
+  return "from" in message;
+}
 
 function isResponse(message: Message): message is Response {
   switch (message.kind) {

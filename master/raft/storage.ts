@@ -50,6 +50,11 @@ export interface Storage {
   entries(range: LogRange, bytesMax: number): EntriesResult;
   /** Returns the term of an entry; known from `firstIndex() - 1` to `lastIndex()`. */
   term(index: LogIndex): TermResult;
+  /**
+   * Returns the first index after `firstIndex() - 1` from which all entries up to `index` have the
+   * term of `index`, which is from `firstIndex()` to `lastIndex()`.
+   */
+  termStart(index: LogIndex): LogIndex;
   /** Returns the index of the first entry that is not compacted; 1 if none ever was. */
   firstIndex(): LogIndex;
   /** Returns the index of the last entry; `firstIndex() - 1` if the log is empty. */

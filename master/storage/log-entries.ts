@@ -61,6 +61,11 @@ export class LogEntries {
     return this.#terms.termAt(index);
   }
 
+  /** Returns the first index of the entries with the term of `index` that end with it. */
+  termStart(index: LogIndex): LogIndex {
+    return this.#terms.startAt(index);
+  }
+
   /**
    * Returns entries from `first` to `end` (exclusive): at most `bytesMax`, but at least one. Null if
    * the first one is not in memory.

@@ -46,6 +46,13 @@ export class TermRuns {
     return present(this.#runs[this.#positionOf(index)], "a run contains each entry").term;
   }
 
+  /** Returns the first index after the base of the run that contains `index`. */
+  startAt(index: LogIndex): LogIndex {
+    assert(index > this.#base.index && index <= this.#lastIndex, "the index is in the log");
+    const run = present(this.#runs[this.#positionOf(index)], "a run contains each entry");
+    return Math.max(run.firstIndex, this.#base.index + 1) as LogIndex;
+  }
+
   /** Appends entries of one term, up to `last`. */
   extend(last: EntryPosition): void {
     assert(last.index >= this.#lastIndex, "entries are appended after the last one");

@@ -42,6 +42,7 @@ export async function readKnownValues(subject: Subject): Promise<KnownValues> {
     sessions.push((await call(leader, api.openSession, { clientName: "fuzz" })).sessionId);
   }
   const { index, attributes, chunks, servers } = located;
+  const { masters } = await fileSystem.status();
   const clusterId = cluster.clusterId as ClusterId;
   return {
     paths: [...PATHS, ...NAMES].map(bytesOf),
@@ -49,6 +50,7 @@ export async function readKnownValues(subject: Subject): Promise<KnownValues> {
     shortIds: [clusterId, ...servers.map(({ serverId }) => serverId)],
     chunkIds: chunks.map(({ id }) => id),
     texts: ["default", ...cluster.masters, ...servers.map(({ address }) => address), "127.0.0.1:1"],
+    raftTerm: Math.max(1, ...masters.map(({ term }) => term ?? 0)),
     fields: {
       sessionId: sessions,
       clusterId: [clusterId],

@@ -14,6 +14,7 @@ import { MODE_MAX, OWNER_MAX } from "../../shared/protocol/schemas.ts";
 import * as statApi from "../../shared/protocol/stat-api.ts";
 import { encodeTarget } from "../../shared/protocol/target-codec.ts";
 import * as transactApi from "../../shared/protocol/transact-api.ts";
+import { raftBodiesOf } from "./raft-bodies.ts";
 import { integersOf, type KnownValues, spoiled, valuesOf } from "./values.ts";
 
 /** A call with any request, encoded for the wire. */
@@ -156,15 +157,17 @@ function streamsOf(
   method: StreamMethod<unknown, unknown, unknown>,
   known: KnownValues,
 ): fc.Arbitrary<FuzzedRequest> {
-  const message = fc.record({
-    head: spoiled(valuesOf(method.upSchema, known, method.name)),
-    body: bodies,
-  });
-  return fc.record({
-    kind: fc.constant("stream" as const),
-    method: fc.constant(method),
-    open: spoiled(valuesOf(method.openSchema, known, method.name)),
-    messages: fc.array(message, { maxLength: MESSAGES_MAX }),
+  const heads = spoiled(valuesOf(method.upSchema, known, method.name));
+  const opens = spoiled(valuesOf(method.openSchema, known, method.name));
+  return opens.chain((open) => {
+    const isRaft = method.name === raftApi.raftMessages.name;
+    const message = fc.record({ head: heads, body: isRaft ? raftBodiesOf(known, open) : bodies });
+    return fc.record({
+      kind: fc.constant("stream" as const),
+      method: fc.constant(method),
+      open: fc.constant(open),
+      messages: fc.array(message, { maxLength: MESSAGES_MAX }),
+    });
   });
 }
 

@@ -11,6 +11,8 @@ export interface KnownValues {
   /** Ids of 64 hex digits: chunks. */
   readonly chunkIds: readonly string[];
   readonly texts: readonly string[];
+  /** Term of the leader. */
+  readonly raftTerm: number;
   /** Values of one field, by its name. Other values are generated, too. */
   readonly fields: Readonly<Record<string, readonly unknown[]>>;
   /** All values of one field, by the name of its method and its own: other values do harm. */

@@ -62,6 +62,13 @@ export class MemoryStorage implements Storage {
     return entry === undefined ? { kind: "unavailable" } : { kind: "term", term: entry.term };
   }
 
+  termStart(index: LogIndex): LogIndex {
+    let start = index;
+    const entryAt = (at: number) => this.#entries[this.#offsetOf(at as LogIndex)];
+    while (entryAt(start - 1)?.term === entryAt(index)?.term) start = (start - 1) as LogIndex;
+    return start;
+  }
+
   firstIndex(): LogIndex {
     return indexAfter(this.#compacted.index);
   }

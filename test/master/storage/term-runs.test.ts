@@ -78,6 +78,10 @@ describe("the terms of the log", () => {
             runs.termAt((list.base.index + offset) as LogIndex),
           );
           assert.deepEqual(found, expected);
+          for (const [offset, term] of list.terms.entries()) {
+            const start = runs.startAt((list.base.index + 1 + offset) as LogIndex);
+            assert.equal(start, list.base.index + 1 + list.terms.indexOf(term));
+          }
         }
       }),
     );

@@ -174,7 +174,8 @@ export class SimulatedMember {
   }
 
   receive(message: Message): void {
-    this.node.step(message);
+    const result = this.node.step(message);
+    assert(typeof result !== "object", "no member sends a message that contradicts a log");
   }
 
   /** Takes and starts all pending work of the core. */
@@ -292,6 +293,7 @@ export class SimulatedMember {
         return isSlow ? this.#fetchLater() : log.entries(range, bytesMax);
       },
       term: (index) => log.term(index),
+      termStart: (index) => log.termStart(index),
       firstIndex: () => log.firstIndex(),
       lastIndex: () => log.lastIndex(),
       snapshot: () => {

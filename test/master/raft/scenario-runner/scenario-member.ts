@@ -222,6 +222,7 @@ export class ScenarioMember {
       initialState: () => storage.initialState(),
       entries: (range, bytesMax) => storage.entries(range, bytesMax),
       term: (index) => storage.term(index),
+      termStart: (index) => storage.termStart(index),
       firstIndex: () => storage.firstIndex(),
       lastIndex: () => storage.lastIndex(),
       snapshot: () => ({ kind: "snapshot", snapshot: this.latestSnapshot }),

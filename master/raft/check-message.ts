@@ -1,0 +1,61 @@
+import type { Core } from "./core.ts";
+import type { PeerMessage } from "./messages.ts";
+
+/**
+ * Largest difference between the term of a message and that of this member. Elections cannot pass
+ * so many terms, and the last term that the encoding can represent is far away.
+ */
+const TERM_JUMP_MAX = 2 ** 40;
+
+/** Why a message contradicts the log or the term of this member. */
+export interface Violation {
+  readonly reason: string;
+  /**
+   * Whether the message shows that this member has lost entries that it had acknowledged. It must
+   * stop then: its vote could elect a leader without them.
+   */
+  readonly isLogLost: boolean;
+}
+
+/**
+ * Returns why no member of a sound group sends `message` to this member, or null. Raft trusts its
+ * members: this finds messages of broken or foreign processes that would otherwise fail an assertion,
+ * and not those that only lie.
+ */
+export function violationOf(core: Core, message: PeerMessage): Violation | null {
+  const reason = refusalOf(core, message);
+  if (reason !== null) return { reason, isLogLost: false };
+  const isLogLost =
+    message.kind === "heartbeat-request" &&
+    message.term >= core.term &&
+    message.commitIndex > core.log.lastIndex();
+  if (!isLogLost) return null;
+  const lost = `expected entry ${message.commitIndex} that this member has acknowledged: its log ends at ${core.log.lastIndex()}`;
+  return { reason: lost, isLogLost };
+}
+
+function refusalOf(core: Core, message: PeerMessage): string | null {
+  const { role, log, term } = core;
+  if (message.kind === "propose-request") {
+    return core.options.forwardProposals ? null : "expected no forwarded proposal";
+  }
+  if (message.kind === "read-index-request") return null;
+  if (message.term > term + TERM_JUMP_MAX) {
+    return `expected a term near ${term}: current value is ${message.term}`;
+  }
+  if (role.kind !== "leader" || message.term !== term) return null;
+  switch (message.kind) {
+    case "append-request":
+    case "heartbeat-request":
+    case "snapshot-request":
+      return `expected no other leader of term ${term}`;
+    case "append-accepted":
+      if (message.matchIndex <= log.lastIndex()) return null;
+      return `expected an acknowledgement of at most entry ${log.lastIndex()}: current value is ${message.matchIndex}`;
+    case "heartbeat-reply":
+      if (message.readSequence <= role.reads.acceptedCount) return null;
+      return `expected at most ${role.reads.acceptedCount} confirmed reads: current value is ${message.readSequence}`;
+    default:
+      return null;
+  }
+}
