@@ -1,15 +1,12 @@
 /**
- * One process of a bare chain (`bare-chain.ts`): `bare-chain-member.js FILE [PORT …]`. For each
- * message it overwrites a page of FILE with O_DSYNC. With ports, it also forwards the message to
- * the processes on these ports, and answers when a majority has written it.
+ * One process of a bare chain (`bare-chain.ts`): `bare-chain-member.js FILE|- [PORT …]`. It writes the
+ * messages of each read to FILE with O_DSYNC; with "-" it writes nothing. With ports, it also forwards
+ * them to the processes on these ports, and answers when a majority has them.
  */
 import { closeSync, constants, fsyncSync, openSync, write, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { MESSAGE } from "./bare-chain.ts";
+import { ANSWER_BYTES, MESSAGE_BYTES } from "./bare-chain.ts";
 
-const PAGE = Buffer.alloc(4_096, 7);
-/** About the size of the answer to a create. */
-const ANSWER_BYTES = 60;
 /**
  * Length of FILE. Written in advance, so that an overwrite needs no journal entry of the file
  * system.
@@ -17,8 +14,8 @@ const ANSWER_BYTES = 60;
 const FILE_BYTES = 8 * 1024 * 1024;
 
 const [path = "", ...ports] = process.argv.slice(2);
-const file = opened(path);
-/** Messages that each process has on its disk: this process first, then its followers. */
+const file = path === "-" ? null : opened(path);
+/** Bytes of messages that each process has: this process first, then its followers. */
 const written = [0, ...ports.map(() => 0)];
 const majority = (written.length >> 1) + 1;
 let position = 0;
@@ -26,27 +23,34 @@ let answeredCount = 0;
 let asker: Socket | null = null;
 const followers = ports.map((port, index) => {
   const socket = noDelay(connect(Number(port), "127.0.0.1"));
-  return socket.on("data", (bytes) => onWritten(index + 1, bytes.length / ANSWER_BYTES));
+  return socket.on("data", (bytes) =>
+    onWritten(index + 1, (bytes.length / ANSWER_BYTES) * MESSAGE_BYTES),
+  );
 });
 
 const server = createServer((socket) => {
   asker = noDelay(socket).on("data", (bytes) => {
-    // Several messages may arrive in one read if this process was slow.
-    const count = bytes.length / MESSAGE.length;
-    for (const follower of followers) follower.write(MESSAGE);
-    write(file, PAGE, 0, PAGE.length, position, (error) => {
+    for (const follower of followers) follower.write(bytes);
+    if (file === null) {
+      onWritten(0, bytes.length);
+      return;
+    }
+    if (position + bytes.length > FILE_BYTES) position = 0;
+    write(file, bytes, 0, bytes.length, position, (error) => {
       if (error !== null) throw error;
-      onWritten(0, count);
+      onWritten(0, bytes.length);
     });
-    position = (position + PAGE.length) % FILE_BYTES;
+    position += bytes.length;
   });
 });
 server.listen(0, "127.0.0.1", () => process.send?.((server.address() as AddressInfo).port));
 process.on("disconnect", () => process.exit());
 
-function onWritten(processIndex: number, count: number): void {
-  written[processIndex] = (written[processIndex] ?? 0) + count;
-  const reached = [...written].sort((left, right) => right - left)[majority - 1] ?? 0;
+/** Records the progress of a process, and answers the whole messages that a majority has. */
+function onWritten(processIndex: number, sizeBytes: number): void {
+  written[processIndex] = (written[processIndex] ?? 0) + sizeBytes;
+  const reachedBytes = [...written].sort((left, right) => right - left)[majority - 1] ?? 0;
+  const reached = Math.floor(reachedBytes / MESSAGE_BYTES);
   if (reached <= answeredCount) return;
   asker?.write(Buffer.alloc((reached - answeredCount) * ANSWER_BYTES));
   answeredCount = reached;

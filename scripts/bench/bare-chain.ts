@@ -6,30 +6,46 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const PROGRAM = fileURLToPath(new URL("./bare-chain-member.js", import.meta.url));
-/** A message of about the size of a create. Each member receives a whole number of messages. */
-export const MESSAGE: Buffer = Buffer.alloc(300);
+/** About the size of a create on the wire and in the log. */
+export const MESSAGE_BYTES = 300;
+/** About the size of the answer to a create. */
+export const ANSWER_BYTES = 60;
+
+/** Options of a chain. */
+export interface BareChainOptions {
+  /** Directory of the files. */
+  readonly work: string;
+  /** Whether the processes write and sync each message. If not, they only answer. */
+  readonly isDurable: boolean;
+}
 
 /**
- * The lowest cost of a durable change on three members in Node on this machine: one process
- * forwards a message to two others, all three write a page and sync it, and two of three are enough
- * for an answer. No namespace, no Raft, no checks. It is the baseline for the figures of the
- * cluster.
+ * The lowest cost of a call on three members in Node on this machine: one process forwards the
+ * messages of a read to two others, all three write and sync them, and two of three are enough for an
+ * answer. No namespace, no Raft, no checks. It writes the bytes that a create writes to the log, with
+ * as many syncs. Without the writes it is the baseline of linearizable reads, whose leader asks the two
+ * others whether it still leads.
  */
 export class BareChain implements AsyncDisposable {
   readonly #processes: readonly ChildProcess[];
   readonly #socket: Socket;
+  /** Resolves the calls that wait for an answer, the oldest one first. */
+  readonly #waiting: (() => void)[] = [];
+  #answerBytes = 0;
 
   private constructor(processes: readonly ChildProcess[], socket: Socket) {
     this.#processes = processes;
     this.#socket = socket;
+    socket.on("data", (bytes) => this.#onAnswers(bytes.length));
   }
 
-  /** Starts the three processes. `work` is the directory of their files. */
-  static async start(work: string): Promise<BareChain> {
+  /** Starts the three processes. */
+  static async start({ work, isDurable }: BareChainOptions): Promise<BareChain> {
     await mkdir(work, { recursive: true });
     const processes: ChildProcess[] = [];
     const begin = async (name: string, ports: readonly number[]): Promise<number> => {
-      const child = fork(PROGRAM, [join(work, name), ...ports.map(String)]);
+      const file = isDurable ? join(work, name) : "-";
+      const child = fork(PROGRAM, [file, ...ports.map(String)]);
       processes.push(child);
       const [port] = await once(child, "message");
       return port;
@@ -40,11 +56,20 @@ export class BareChain implements AsyncDisposable {
     return new BareChain(processes, socket);
   }
 
-  /** Sends one message and resolves when two of the three processes have written it. */
-  async write(): Promise<void> {
-    const answered = once(this.#socket, "data");
-    this.#socket.write(MESSAGE);
-    await answered;
+  /** Sends one message and resolves when two of the three processes have it. */
+  call(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#socket.write(Buffer.alloc(MESSAGE_BYTES));
+    });
+  }
+
+  #onAnswers(sizeBytes: number): void {
+    this.#answerBytes += sizeBytes;
+    while (this.#answerBytes >= ANSWER_BYTES) {
+      this.#answerBytes -= ANSWER_BYTES;
+      this.#waiting.shift()?.();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
