@@ -14,6 +14,14 @@ import { adoptWithUserBuffer, copyInto, onReadOptions, type UserBuffer } from ".
  */
 const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 } as const;
 
+/**
+ * Connections that wait until this process accepts them. After a change of leader all chunkservers and
+ * clients connect in the same second. The system drops those above the bound, and they try again after
+ * 1 s, 3 s and 7 s (RFC 6298): longer than the timeouts of the callers. `net.core.somaxconn` is the
+ * upper limit: 4,096 by default.
+ */
+const BACKLOG = 4_096;
+
 /** Options of `TcpNetwork`. */
 export interface TcpNetworkOptions {
   /**
@@ -80,7 +88,7 @@ export class TcpNetwork implements Network {
       });
       server.once("error", (error) => reject(listenError(address, error)));
       // `exclusive`: worker threads and child processes do not share the port.
-      server.listen({ host, port, exclusive: true }, () => {
+      server.listen({ host, port, exclusive: true, backlog: BACKLOG }, () => {
         server.removeAllListeners("error");
         server.on("error", () => {}); // A connection was not accepted: the peer retries.
         resolve(listenerOf(server, host));

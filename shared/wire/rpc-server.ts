@@ -35,7 +35,10 @@ export interface RpcServerOptions {
  * and chunkservers. Further ones are refused with OVERLOADED.
  */
 export interface ConnectionPlaces extends Readonly<Record<Role, number>> {
-  /** Connections without a complete handshake. For a further one the oldest is closed. */
+  /**
+   * Connections without a complete handshake. For a further one the oldest is closed. As many as the
+   * system keeps waiting: a turn can accept all of them before it reads from the first one.
+   */
   readonly handshake: number;
 }
 
@@ -44,7 +47,7 @@ const DEFAULT_PLACES: ConnectionPlaces = {
   client: 16_384,
   chunkserver: 4_096,
   master: 64,
-  handshake: 1_024,
+  handshake: 4_096,
 };
 /** Heads of the requests in progress on all connections, in bytes. */
 const REQUEST_BYTES_MAX = 512 * 1024 * 1024;

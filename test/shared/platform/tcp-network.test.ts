@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createServer, connect as netConnect, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
@@ -276,5 +278,36 @@ describe("TCP", () => {
     const link = await network.connect(listener.address, { timeoutMs: 1000 });
     link.destroy();
     await listener.close();
+  });
+});
+
+/** Opens 1,000 connections to the port at once. Prints how many are established after 500 ms. */
+const CONNECT_MANY = `
+const { connect } = require("node:net");
+let connected = 0;
+for (let each = 0; each < 1_000; each += 1) {
+  connect(Number(process.argv[1]), "127.0.0.1").on("connect", () => (connected += 1)).on("error", () => {});
+}
+let before = -1;
+setInterval(() => {
+  if (connected === 1_000 || connected === before) {
+    console.log(connected);
+    process.exit();
+  }
+  before = connected;
+}, 500);
+`;
+
+describe("a listener whose process is busy", () => {
+  const isSmall = Number(readFileSync("/proc/sys/net/core/somaxconn", "utf8")) < 1_000;
+  it("keeps 1,000 new connections waiting", { skip: isSmall }, async () => {
+    const listener = await new TcpNetwork().listen("127.0.0.1:0", (link) => link.destroy());
+    const port = listener.address.split(":")[1] as string;
+    // This process accepts nothing until the other one has ended.
+    const { stdout } = spawnSync(process.execPath, ["-e", CONNECT_MANY, port], {
+      encoding: "utf8",
+    });
+    await listener.close();
+    assert.equal(stdout.trim(), "1000");
   });
 });
