@@ -21,13 +21,9 @@ import type { MemberAddress } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
 import type { StateDirectory } from "./member-storage.ts";
+import { PartsReceiver } from "./parts-receiver.ts";
 import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
-import {
-  PartsReceiver,
-  type SendPartsOptions,
-  type SnapshotHead,
-  sendParts,
-} from "./snapshot-parts.ts";
+import { type PartsHead, type SendPartsOptions, sendParts } from "./snapshot-parts.ts";
 import { withStallTimeout } from "./stall-timeout.ts";
 import type { StateHolder } from "./state-holder.ts";
 
@@ -68,7 +64,7 @@ export const raftFetchState = defineStream("raft.fetch-state", BY_MASTERS, {
   down: v.variant("kind", [beginSchema, partSchema, endSchema]),
 });
 
-type FetchHead = v.InferOutput<typeof beginSchema> | SnapshotHead;
+type FetchHead = v.InferOutput<typeof beginSchema> | PartsHead;
 
 /** Options of `serveState`. */
 export interface ServeStateOptions extends SendPartsOptions {
@@ -174,7 +170,7 @@ async function fetchOverConnection(
   try {
     const open = { ...envelopeTo(own, peer.id), indexMin };
     const stream = connection.open(raftFetchState, open, { timeoutMs: STREAM_LIFETIME_MS, signal });
-    const parts = new PartsReceiver(named.store, options.hasher);
+    const parts = new PartsReceiver(named.store, options);
     const position = await receiveParts(options, stream, parts);
     if (position.index < indexMin) {
       throw new AshlarError(

@@ -17,6 +17,9 @@ import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
 import type { StateHolder } from "./state-holder.ts";
 
+/** The smallest ranges in which a receiver keeps a partial snapshot: an eighth of a part. */
+const RANGES_PER_PART = 8;
+
 /**
  * Dependencies of a Member: its options, its open storage and the Raft core. The functions in this
  * file make the components of a Member that communicate with the peers.
@@ -112,18 +115,17 @@ export function makeReceiver(
     readonly offer: (request: SnapshotRequest) => Promise<OfferOutcome>;
   },
 ): SnapshotReceiver {
-  const { options, own, storage, holder, timing, founders, node } = deps;
+  const { options, own, storage, holder, timing, limits, founders, node } = deps;
   return new SnapshotReceiver({
     ...options.env,
     states: storage.states,
     holder,
     memberId: own.memberId,
     founders,
+    rangeBytesMin: Math.ceil(limits.snapshotPartBytes / RANGES_PER_PART),
     stallMs: timing.snapshotStallMs,
-    isWanted: (index: LogIndex, leaderTerm) => {
-      const { committedIndex, term } = node.status();
-      return callbacks.isRunning() && leaderTerm >= term && index > committedIndex;
-    },
+    isNeeded: (index: LogIndex) => callbacks.isRunning() && index > node.status().committedIndex,
+    isCurrent: (leaderTerm) => leaderTerm >= node.status().term,
     offer: callbacks.offer,
   });
 }

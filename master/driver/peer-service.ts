@@ -1,6 +1,7 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
+import type { SnapshotReply } from "../../shared/protocol/raft-api.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
 import type { MemberAddress } from "../consensus.ts";
 import { decodeMessages } from "../raft/message-encoding.ts";
@@ -104,7 +105,7 @@ export class PeerService {
       members: founding.isOpen ? this.#membersWithIncarnations() : [...membershipState.members],
       ...(founders === undefined ? {} : { founders: [...founders] }),
       isFounding: isFounding(),
-      snapshotHeld: receiver.partial,
+      holdsSnapshotRows: receiver.holdsRows,
     };
   }
 
@@ -171,7 +172,7 @@ export class PeerService {
   /** Receives a snapshot from the leader. */
   async snapshot(
     opening: Envelope & SnapshotOpening,
-    stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
+    stream: Stream<SnapshotReply, SnapshotHead>,
   ): Promise<void> {
     await this.#check(opening);
     await this.#withStream(stream, opening.from, () =>

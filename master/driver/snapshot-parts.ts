@@ -1,44 +1,29 @@
 import { equalBytes, toHex } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { Digest, LogIndex, Term } from "../../shared/base/ids.ts";
+import type { Digest } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Hasher, HashStream } from "../../shared/ports/hasher.ts";
 import {
   KEY_BYTES_MAX,
   type KeyValue,
   type OrderedReader,
-  type OrderedStore,
-  type StoreChange,
 } from "../../shared/ports/ordered-store.ts";
-import { decodePairs, encodePairs, sizeOfPair } from "../../shared/protocol/pairs.ts";
+import { encodePairs, sizeOfPair } from "../../shared/protocol/pairs.ts";
 import { StateHash } from "../../shared/protocol/state-hash.ts";
-import type { Received } from "../../shared/wire/rpc.ts";
 import type { StateSnapshot } from "../state-machine.ts";
+import { type HeldRange, keyAfter } from "./held-ranges.ts";
 
 /** The smallest and the largest possible key: a key has 1 to KEY_BYTES_MAX bytes. */
 const FIRST_KEY = new Uint8Array(1);
-const LAST_KEY = new Uint8Array(KEY_BYTES_MAX).fill(0xff);
+export const LAST_KEY = new Uint8Array(KEY_BYTES_MAX).fill(0xff);
 
-/** The head of one message of a snapshot transfer. Its body has the rows. */
-export type SnapshotHead =
+/** The head of one message of a transfer of a whole state. The body of a part has the rows. */
+export type PartsHead =
   | { readonly kind: "part"; readonly entryCount: number }
   | { readonly kind: "end"; readonly entryCount: number; readonly digest: Digest };
 
-/**
- * Time in milliseconds for which an interrupted transfer can be resumed. The sender keeps the
- * pinned state for that time, and the receiver keeps the received rows.
- */
-export const RESUME_WITHIN_MS = 60_000;
-
-/**
- * The received beginning of a snapshot: its first `entryCount` rows. The wire calls a row of the
- * store an entry; it is not an entry of the log.
- */
-export interface PartialSnapshot {
-  readonly index: LogIndex;
-  readonly term: Term;
-  readonly entryCount: number;
-}
+/** The head of one message of a snapshot transfer: see `raft.snapshot`. */
+export type SnapshotHead = PartsHead | { readonly kind: "keep"; readonly range: number };
 
 /** Options of `sendParts`. */
 export interface SendPartsOptions {
@@ -50,44 +35,163 @@ export interface SendPartsOptions {
   readonly onDamage: (error: AshlarError) => void;
 }
 
+/** The part of a snapshot that the receiver has from an earlier transfer. */
+export interface HeldSnapshot {
+  readonly ranges: readonly HeldRange[];
+  /** Sends the message to keep the range with this number in `ranges`. */
+  readonly keep: (range: number) => Promise<void>;
+}
+
+/** Numbers of rows of a transfer. */
+export interface RowCounts {
+  readonly sentCount: number;
+  /** Rows that are not sent, because the receiver has them. */
+  readonly keptCount: number;
+}
+
+/** The number and the hashes of all rows of a snapshot, in key order. */
+export class RowsHash {
+  readonly #digest: HashStream;
+  readonly #stateHash = new StateHash();
+  #count = 0;
+
+  constructor(hasher: Hasher) {
+    this.#digest = hasher.stream();
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** State hash of the rows. */
+  get stateHash(): Uint8Array {
+    return this.#stateHash.bytes();
+  }
+
+  /** @param body the encoding of `rows` */
+  add(rows: readonly KeyValue[], body: Uint8Array): void {
+    for (const { key, value } of rows) this.#stateHash.add(key, value);
+    this.#digest.update(body);
+    this.#count += rows.length;
+  }
+
+  /** Returns BLAKE3 over the encodings of all rows. Called once. */
+  digest(): Digest {
+    return this.#digest.digest();
+  }
+}
+
 /**
  * Sends the rows of a snapshot in parts of about `partBytes`, then the end message with the number
- * of rows and the digest of all parts. The promise of `send` applies back-pressure.
+ * of rows and the digest of all rows. The promise of `send` applies back-pressure.
  *
- * @param skippedCount number of first rows that the receiver already has. These rows are hashed and
- *   not sent
+ * @param held ranges that the receiver has. Those that this state has, too, are kept and not sent
  * @throws {AshlarError} STATE_DIVERGED, before the end message is sent, if the rows do not match
  *   the state hash. Without the end message the receiver does not use the rows.
  */
 export async function sendParts(
   { reader, stateHash, index }: Pick<StateSnapshot, "reader" | "stateHash" | "index">,
   options: SendPartsOptions,
-  send: (head: SnapshotHead, body?: Uint8Array) => Promise<void>,
-  skippedCount = 0,
-): Promise<void> {
-  const digest = options.hasher.stream();
-  const found = new StateHash();
-  let totalCount = 0;
-  for (const pairs of partsOf(reader, options.partBytes)) {
-    for (const { key, value } of pairs) found.add(key, value);
-    const body = encodePairs(pairs);
-    digest.update(body);
-    const missing = pairs.slice(Math.max(0, skippedCount - totalCount));
-    totalCount += pairs.length;
-    if (missing.length === 0) {
-      await options.clock.yieldTurn();
-      continue;
+  send: (head: PartsHead, body?: Uint8Array) => Promise<void>,
+  held?: HeldSnapshot,
+): Promise<RowCounts> {
+  const sender = new PartsSender(reader, options, send);
+  let start: Uint8Array = FIRST_KEY;
+  for (const [number, range] of held?.ranges.entries() ?? []) {
+    const end = keyAfter(range.end);
+    if (range.digest === null) {
+      await sender.sendRange(start, end);
+    } else if (equalBytes(range.digest, await sender.hashRange(start, end))) {
+      await sender.flush();
+      await held?.keep(number);
+    } else {
+      await sender.sendHashedRange(start, end);
     }
-    const isWhole = missing.length === pairs.length;
-    const head = { kind: "part", entryCount: missing.length } as const;
-    await send(head, isWhole ? body : encodePairs(missing));
+    start = end;
   }
-  if (stateHash !== null && !equalBytes(stateHash, found.bytes())) {
-    const error = stateDamaged(index, { expected: stateHash, found: found.bytes() });
+  await sender.sendRange(start, LAST_KEY);
+  await sender.flush();
+  const { rows, sentCount } = sender;
+  if (stateHash !== null && !equalBytes(stateHash, rows.stateHash)) {
+    const error = stateDamaged(index, { expected: stateHash, found: rows.stateHash });
     options.onDamage(error);
     throw error;
   }
-  await send({ kind: "end", entryCount: totalCount, digest: digest.digest() });
+  await send({ kind: "end", entryCount: rows.count, digest: rows.digest() });
+  return { sentCount, keptCount: rows.count - sentCount };
+}
+
+/** Reads the rows of a state, hashes all of them, and sends those that the receiver does not have. */
+class PartsSender {
+  readonly #reader: OrderedReader;
+  readonly #options: SendPartsOptions;
+  readonly #send: (head: PartsHead, body?: Uint8Array) => Promise<void>;
+  readonly rows: RowsHash;
+  sentCount = 0;
+  /** Rows to send in the next part. */
+  #pending: KeyValue[] = [];
+  #pendingBytes = 0;
+
+  constructor(
+    reader: OrderedReader,
+    options: SendPartsOptions,
+    send: (head: PartsHead, body?: Uint8Array) => Promise<void>,
+  ) {
+    this.#reader = reader;
+    this.#options = options;
+    this.#send = send;
+    this.rows = new RowsHash(options.hasher);
+  }
+
+  /** Hashes and sends the rows with `start` <= key < `end`. */
+  async sendRange(start: Uint8Array, end: Uint8Array): Promise<void> {
+    await this.flush();
+    for (const slice of slicesOf(this.#reader, { start, end }, this.#options.partBytes)) {
+      const body = encodePairs(slice);
+      this.rows.add(slice, body);
+      await this.#sendPart(slice.length, body);
+    }
+  }
+
+  /** Hashes the rows of a range. Returns the digest of the range. */
+  async hashRange(start: Uint8Array, end: Uint8Array): Promise<Digest> {
+    const { clock, hasher, partBytes } = this.#options;
+    const digest = hasher.stream();
+    for (const slice of slicesOf(this.#reader, { start, end }, partBytes)) {
+      const body = encodePairs(slice);
+      this.rows.add(slice, body);
+      digest.update(body);
+      await clock.yieldTurn();
+    }
+    return digest.digest();
+  }
+
+  /**
+   * Sends the rows of a range that `hashRange` has read. Reads them again, because a range may be
+   * larger than a part. The last ones wait for the next range or for `flush`.
+   */
+  async sendHashedRange(start: Uint8Array, end: Uint8Array): Promise<void> {
+    for (const pair of this.#reader.range({ start, end })) {
+      const sizeBytes = sizeOfPair(pair);
+      if (this.#pendingBytes + sizeBytes > this.#options.partBytes) await this.flush();
+      this.#pending.push(pair);
+      this.#pendingBytes += sizeBytes;
+    }
+  }
+
+  /** Sends the rows that wait. */
+  async flush(): Promise<void> {
+    const pending = this.#pending;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    if (pending.length > 0) await this.#sendPart(pending.length, encodePairs(pending));
+  }
+
+  async #sendPart(entryCount: number, body: Uint8Array): Promise<void> {
+    this.sentCount += entryCount;
+    await this.#send({ kind: "part", entryCount }, body);
+    await this.#options.clock.yieldTurn();
+  }
 }
 
 /** Returns the error of a state whose rows do not match its state hash. */
@@ -102,13 +206,17 @@ export function stateDamaged(
   );
 }
 
-/** Reads all rows in key order and groups them into parts of about `partBytes`. */
-function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[], void, void> {
+/** Reads the rows with `start` <= key < `end` in key order, in slices of about `sliceBytes`. */
+export function* slicesOf(
+  reader: OrderedReader,
+  range: { readonly start: Uint8Array; readonly end: Uint8Array },
+  sliceBytes: number,
+): Generator<KeyValue[], void, void> {
   let pairs: KeyValue[] = [];
   let sizeBytes = 0;
-  for (const pair of reader.range({ start: FIRST_KEY, end: LAST_KEY })) {
+  for (const pair of reader.range(range)) {
     const pairBytes = sizeOfPair(pair);
-    if (pairs.length > 0 && sizeBytes + pairBytes > partBytes) {
+    if (pairs.length > 0 && sizeBytes + pairBytes > sliceBytes) {
       yield pairs;
       pairs = [];
       sizeBytes = 0;
@@ -117,70 +225,4 @@ function* partsOf(reader: OrderedReader, partBytes: number): Generator<KeyValue[
     sizeBytes += pairBytes;
   }
   if (pairs.length > 0) yield pairs;
-}
-
-/**
- * Writes the parts of a snapshot to an empty store and verifies their digest. The parts may come
- * over several streams, if a transfer is resumed.
- */
-export class PartsReceiver {
-  readonly #store: OrderedStore;
-  readonly #digest: HashStream;
-  readonly #stateHash = new StateHash();
-  #count = 0;
-
-  constructor(store: OrderedStore, hasher: Hasher) {
-    this.#store = store;
-    this.#digest = hasher.stream();
-  }
-
-  /** Number of received rows. */
-  get entryCount(): number {
-    return this.#count;
-  }
-
-  /** State hash of the received rows. */
-  get stateHash(): Uint8Array {
-    return this.#stateHash.bytes();
-  }
-
-  /**
-   * Processes one message and releases it. Resolves with true after the end message: all rows are
-   * verified and durable then.
-   *
-   * @throws {AshlarError} PROTOCOL_ERROR if the received rows are not the sent rows; the errors of
-   *   OrderedStore.commit
-   */
-  async receive(
-    head: SnapshotHead,
-    message: Pick<Received<unknown>, "body" | "release">,
-  ): Promise<boolean> {
-    const changes = this.#decode(message);
-    if (head.kind === "part") {
-      if (changes.length !== head.entryCount)
-        throw malformed("the count of rows in a part differs");
-      this.#count += changes.length;
-      for (const { key, value } of changes) if (value !== null) this.#stateHash.add(key, value);
-      await this.#store.commit(changes);
-      return false;
-    }
-    if (changes.length > 0) throw malformed("the end message contains rows");
-    if (head.entryCount !== this.#count) throw malformed("the count of all rows differs");
-    if (!equalBytes(this.#digest.digest(), head.digest)) throw malformed("the digest differs");
-    return true;
-  }
-
-  #decode(message: Pick<Received<unknown>, "body" | "release">): StoreChange[] {
-    try {
-      this.#digest.update(message.body);
-      // Copied: the slab is released before the store has written the rows.
-      return decodePairs(message.body.slice());
-    } finally {
-      message.release();
-    }
-  }
-}
-
-function malformed(reason: string): AshlarError {
-  return new AshlarError("PROTOCOL_ERROR", `Cannot receive a snapshot: ${reason}`);
 }

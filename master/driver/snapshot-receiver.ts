@@ -4,17 +4,15 @@ import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
+import type { SnapshotReply } from "../../shared/protocol/raft-api.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
 import type { Membership, Snapshot, SnapshotRequest } from "../raft/messages.ts";
+import { encodeRanges, type HeldRange } from "./held-ranges.ts";
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
 import { decodeMembershipRecord } from "./membership-record.ts";
+import { PartsReceiver } from "./parts-receiver.ts";
 import type { OfferOutcome } from "./snapshot-offers.ts";
-import {
-  type PartialSnapshot,
-  PartsReceiver,
-  RESUME_WITHIN_MS,
-  type SnapshotHead,
-} from "./snapshot-parts.ts";
+import type { SnapshotHead } from "./snapshot-parts.ts";
 import { withStallTimeout } from "./stall-timeout.ts";
 import type { PreparedState, StateHolder } from "./state-holder.ts";
 
@@ -24,6 +22,11 @@ const INTERRUPTION_CODES: readonly ErrorCode[] = [
   "DEADLINE_EXCEEDED",
   "CANCELLED",
 ];
+/**
+ * Time in milliseconds for which the rows of an interrupted transfer are kept. They take space on the
+ * disk, and in memory only their ranges. A leader that can be elected sends within seconds.
+ */
+const KEEP_ROWS_MS = 10 * 60_000;
 
 /** Dependencies and settings of a SnapshotReceiver. */
 export interface SnapshotReceiverOptions {
@@ -35,9 +38,13 @@ export interface SnapshotReceiverOptions {
   readonly memberId: MemberId;
   /** The membership of a snapshot that stores none. */
   readonly founders: Membership;
+  /** Smallest range of rows that is kept or sent again as a whole, in bytes. */
+  readonly rangeBytesMin: number;
   readonly stallMs: number;
-  /** Returns whether the core can use a snapshot at `index` from the leader of `leaderTerm`. */
-  readonly isWanted: (index: LogIndex, leaderTerm: Term) => boolean;
+  /** Returns whether the core can use a snapshot at `index`. */
+  readonly isNeeded: (index: LogIndex) => boolean;
+  /** Returns whether no later term than `leaderTerm` is known. */
+  readonly isCurrent: (leaderTerm: Term) => boolean;
   /** Offers a received snapshot to the core. Resolves with the outcome. */
   readonly offer: (request: SnapshotRequest) => Promise<OfferOutcome>;
 }
@@ -49,28 +56,42 @@ export interface SnapshotOpening {
   readonly term: Term;
   readonly leaderTerm: Term;
   readonly membership: Uint8Array;
-  /** Number of first rows that are not sent, because this member has them: see `partial`. */
-  readonly skippedCount: number;
+  /** Whether this member reports the ranges that it has, and the sender sends the rest. */
+  readonly resumes: boolean;
 }
 
-/** A transfer that is in progress or was interrupted. */
-interface UnfinishedTransfer extends Pick<SnapshotOpening, "index" | "term"> {
+/** The stream of a transfer, at the receiver. */
+type SnapshotStream = Stream<SnapshotReply, SnapshotHead>;
+
+/** The transfer in progress. */
+interface RunningTransfer {
+  readonly leaderTerm: Term;
+  readonly stream: Pick<SnapshotStream, "cancel">;
+  readonly done: Promise<void>;
+}
+
+/** A store with the rows of an interrupted transfer, or an empty store. */
+interface PartialState {
   readonly named: NamedStore;
-  readonly parts: PartsReceiver;
+  readonly ranges: readonly HeldRange[];
 }
 
 /**
- * Receives snapshots from the leader, one at a time. A snapshot is written to a new store and
- * verified against its digest before it is offered to the core, which may refuse it. The rows of an
- * interrupted transfer are kept for RESUME_WITHIN_MS, so that the sender can resume it.
+ * Receives snapshots from the leader, one at a time. A snapshot is written to a separate store and
+ * verified against its digest before it is offered to the core, which may refuse it.
+ *
+ * After an interruption the rows are kept for KEEP_ROWS_MS. The next transfer, from any leader and of
+ * any state, continues with them: this member reports the digests of their ranges, and the leader
+ * sends the ranges that differ and the rows after them. A restart removes the rows.
  */
 export class SnapshotReceiver {
   readonly #options: SnapshotReceiverOptions;
-  /** The running transfer, or null. */
-  #receiving: Promise<void> | null = null;
-  /** The rows of the running or interrupted transfer, or null. */
-  #unfinished: UnfinishedTransfer | null = null;
-  /** Discards the rows of an interrupted transfer. Null while a transfer runs. */
+  #running: RunningTransfer | null = null;
+  /** The receiver of the parts of the running transfer, or null. */
+  #parts: PartsReceiver | null = null;
+  /** What an interrupted transfer has left, or null. Always null while `#parts` is not. */
+  #kept: PartialState | null = null;
+  /** Discards `#kept`. */
   #expiry: Timer | null = null;
   #discarding: Promise<void> = Promise.resolve();
   /** The complete snapshot that is offered to the core. `install` hands it to the state holder. */
@@ -80,36 +101,29 @@ export class SnapshotReceiver {
     this.#options = options;
   }
 
-  /** The received beginning of a snapshot, which a sender can skip. */
-  get partial(): PartialSnapshot | undefined {
-    if (this.#unfinished === null) return undefined;
-    const { index, term, parts } = this.#unfinished;
-    return { index, term, entryCount: parts.entryCount };
+  /** Whether this member has rows of an unfinished transfer. */
+  get holdsRows(): boolean {
+    return this.#kept !== null || this.#parts?.isEmpty === false;
   }
 
   /**
-   * Receives a snapshot. Resolves when it is durably installed.
+   * Receives a snapshot. Resolves when it is durably installed. Ends a transfer of the same or an
+   * earlier leader: a leader opens one transfer at a time, so the earlier one is dead.
    *
-   * @throws {AshlarError} OVERLOADED during another transfer; UNAVAILABLE if the core does not need
-   *   the snapshot, or the rows to skip are no longer here; PROTOCOL_ERROR if the transfer damaged
-   *   it; STATE_DIVERGED if it was damaged at the sender
+   * @throws {AshlarError} OVERLOADED during a transfer of a later leader; UNAVAILABLE if the core does
+   *   not need the snapshot; PROTOCOL_ERROR if the transfer damaged it; STORE_CORRUPT if a row that
+   *   was kept has changed on the disk; STATE_DIVERGED if it was damaged at the sender
    */
-  async receive(
-    opening: SnapshotOpening,
-    stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
-  ): Promise<void> {
-    if (this.#receiving !== null) {
-      throw new AshlarError(
-        "OVERLOADED",
-        "Cannot receive a snapshot: another transfer is in progress",
-      );
-    }
-    if (!this.#options.isWanted(opening.index, opening.leaderTerm)) throw notNeeded(opening);
-    this.#receiving = this.#receiveAndOffer(opening, stream);
+  async receive(opening: SnapshotOpening, stream: SnapshotStream): Promise<void> {
+    await this.#supersede(opening);
+    const { isNeeded, isCurrent } = this.#options;
+    if (!isNeeded(opening.index) || !isCurrent(opening.leaderTerm)) throw notNeeded(opening);
+    const done = this.#receiveAndOffer(opening, stream);
+    this.#running = { leaderTerm: opening.leaderTerm, stream, done };
     try {
-      await this.#receiving;
+      await done;
     } finally {
-      this.#receiving = null;
+      this.#running = null;
     }
     await stream.send({ kind: "installed", index: opening.index });
     stream.end();
@@ -117,8 +131,8 @@ export class SnapshotReceiver {
 
   /** Resolves when no transfer runs and no rows are kept. The caller must have ended the stream. */
   async close(): Promise<void> {
-    await this.#receiving?.catch(() => {}); // The handler of the stream reports the error.
-    this.#discard(this.#claimUnfinished());
+    await this.#running?.done.catch(() => {}); // The handler of the stream reports the error.
+    this.#discard(this.#claimKept());
     await this.#discarding;
   }
 
@@ -131,77 +145,82 @@ export class SnapshotReceiver {
     await this.#options.holder.replace(prepared);
   }
 
-  /**
-   * Receives the rows, offers the snapshot to the core, and discards or keeps the rows on failure.
-   */
-  async #receiveAndOffer(
-    opening: SnapshotOpening,
-    stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
-  ): Promise<void> {
-    const { holder, log, offer } = this.#options;
-    const { index, from, skippedCount } = opening;
-    log.info("Receiving a snapshot", { from, index, skippedCount });
-    const unfinished = await this.#openTransfer(opening);
-    this.#unfinished = unfinished;
-    const { named, parts } = unfinished;
+  /** Cancels the running transfer, unless a later leader sends it. Resolves when none runs. */
+  async #supersede({ leaderTerm }: SnapshotOpening): Promise<void> {
+    while (this.#running !== null) {
+      const { stream, done } = this.#running;
+      if (this.#running.leaderTerm > leaderTerm) {
+        throw new AshlarError(
+          "OVERLOADED",
+          "Cannot receive a snapshot: a later leader sends another one",
+        );
+      }
+      stream.cancel(new AshlarError("CANCELLED", "Another transfer of a snapshot has begun"));
+      await done.catch(() => {}); // The handler of the stream reports the error.
+    }
+  }
+
+  /** Receives the rows and offers the snapshot to the core. Keeps or discards the rows on failure. */
+  async #receiveAndOffer(opening: SnapshotOpening, stream: SnapshotStream): Promise<void> {
+    const { holder, log, offer, isNeeded } = this.#options;
+    const { index, from } = opening;
+    const { named, ranges } = await this.#openTransfer(opening);
+    log.info("Receiving a snapshot", { from, index, rangeCount: ranges.length });
+    const parts = new PartsReceiver(named.store, { ...this.#options, ranges });
+    this.#parts = parts;
     let outcome: OfferOutcome | "interrupted" = "refused";
     try {
+      if (opening.resumes) await this.#sendRanges(ranges, stream);
       await this.#receiveParts(parts, stream);
       this.#prepared = holder.prepare(named, opening, parts.stateHash);
       outcome = await offer(this.#requestOf(opening));
       if (outcome !== "installed") throw notNeeded(opening);
-      log.info("Installed a snapshot", { from, index });
+      const { rowCount, keptCount } = parts;
+      log.info("Installed a snapshot", { from, index, rowCount, keptCount });
     } catch (error) {
       if (this.#prepared === null && isInterruption(error)) outcome = "interrupted";
+      // The leader has changed after the last part. The next one can use the rows.
+      else if (this.#prepared !== null && outcome === "refused" && isNeeded(index)) {
+        outcome = "interrupted";
+      }
       throw error;
     } finally {
       this.#prepared = null;
-      if (outcome === "interrupted") this.#keepForResume();
-      else this.#unfinished = null;
+      this.#parts = null;
+      if (outcome === "interrupted") this.#keep({ named, ranges: parts.close() });
       if (outcome === "refused") await holder.discard(named);
     }
   }
 
-  /**
-   * Returns the kept transfer if its rows are those that the sender skips, else a transfer into an
-   * empty store.
-   */
-  async #openTransfer({ index, term, skippedCount }: SnapshotOpening): Promise<UnfinishedTransfer> {
-    const { states, hasher } = this.#options;
-    const kept = this.#claimUnfinished();
-    if (skippedCount > 0) {
-      const isSame = kept?.index === index && kept.term === term;
-      if (isSame && kept.parts.entryCount === skippedCount) return kept;
-    }
+  /** Returns the kept rows if the sender resumes the transfer, else an empty store. */
+  async #openTransfer({ resumes }: SnapshotOpening): Promise<PartialState> {
+    const kept = this.#claimKept();
+    if (kept !== null && resumes) return kept;
     this.#discard(kept);
     await this.#discarding;
-    if (skippedCount > 0) {
-      throw new AshlarError(
-        "UNAVAILABLE",
-        `Cannot resume the snapshot at index ${index}: expected its first ${skippedCount} rows on this member`,
-      );
+    return { named: await this.#options.states.openFresh(), ranges: [] };
+  }
+
+  /** Keeps the rows of an interrupted transfer for KEEP_ROWS_MS. */
+  #keep(partial: PartialState): void {
+    if (partial.ranges.length === 0) {
+      this.#discard(partial);
+      return;
     }
-    const named = await states.openFresh();
-    return { index, term, named, parts: new PartsReceiver(named.store, hasher) };
+    this.#kept = partial;
+    this.#expiry = this.#options.clock.after(KEEP_ROWS_MS, () => this.#discard(this.#claimKept()));
   }
 
-  /** Keeps the rows of the interrupted transfer for RESUME_WITHIN_MS. */
-  #keepForResume(): void {
-    this.#expiry = this.#options.clock.after(RESUME_WITHIN_MS, () => {
-      this.#discard(this.#claimUnfinished());
-    });
-  }
-
-  /** Returns the kept transfer and stops its expiry. The caller uses or discards it. */
-  #claimUnfinished(): UnfinishedTransfer | null {
-    const kept = this.#unfinished;
-    this.#unfinished = null;
+  /** Returns the kept rows and stops their expiry. The caller uses or discards them. */
+  #claimKept(): PartialState | null {
+    const kept = this.#kept;
+    this.#kept = null;
     this.#expiry?.cancel();
     this.#expiry = null;
     return kept;
   }
 
-  #discard(kept: UnfinishedTransfer | null): void {
+  #discard(kept: PartialState | null): void {
     if (kept === null) return;
     const { holder, log } = this.#options;
     this.#discarding = holder.discard(kept.named).catch((error: unknown) => {
@@ -210,14 +229,17 @@ export class SnapshotReceiver {
     });
   }
 
-  async #receiveParts(
-    parts: PartsReceiver,
-    stream: Stream<{ kind: "installed"; index: LogIndex }, SnapshotHead>,
-  ): Promise<void> {
-    const { clock, stallMs } = this.#options;
-    const onStall = (error: AshlarError): void => stream.cancel(error);
+  async #sendRanges(ranges: readonly HeldRange[], stream: SnapshotStream): Promise<void> {
+    const pages = encodeRanges(ranges);
+    for (const [number, page] of pages.entries()) {
+      const head = { kind: "held", isLast: number === pages.length - 1 } as const;
+      await this.#guard(stream, stream.send(head, page));
+    }
+  }
+
+  async #receiveParts(parts: PartsReceiver, stream: SnapshotStream): Promise<void> {
     for (;;) {
-      const message = await withStallTimeout(clock, stallMs, { work: stream.receive(), onStall });
+      const message = await this.#guard(stream, stream.receive());
       if (message === null) {
         throw new AshlarError(
           "CONNECTION_LOST",
@@ -225,7 +247,15 @@ export class SnapshotReceiver {
         );
       }
       if (await parts.receive(message.head, message)) return;
+      if (message.head.kind === "keep") await this.#guard(stream, stream.send({ kind: "kept" }));
     }
+  }
+
+  /** Settles as `work` does. Cancels the stream if `work` makes no progress. */
+  #guard<T>(stream: SnapshotStream, work: Promise<T>): Promise<T> {
+    const { clock, stallMs } = this.#options;
+    const onStall = (error: AshlarError): void => stream.cancel(error);
+    return withStallTimeout(clock, stallMs, { work, onStall });
   }
 
   #requestOf(opening: SnapshotOpening): SnapshotRequest {

@@ -1,14 +1,13 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
-import type { Timer } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
-import { raftSnapshot } from "../../shared/protocol/raft-api.ts";
-import type { Connection } from "../../shared/wire/rpc.ts";
+import { raftSnapshot, type SnapshotReply } from "../../shared/protocol/raft-api.ts";
+import type { Connection, Received, Stream } from "../../shared/wire/rpc.ts";
 import type { StateMachine, StateSnapshot } from "../state-machine.ts";
+import { decodeRanges, type HeldRange } from "./held-ranges.ts";
 import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
 import {
-  type PartialSnapshot,
-  RESUME_WITHIN_MS,
+  type RowCounts,
   type SendPartsOptions,
   type SnapshotHead,
   sendParts,
@@ -17,6 +16,11 @@ import { withStallTimeout } from "./stall-timeout.ts";
 
 /** Timeout of a whole transfer, in milliseconds. The stall timeout detects a dead peer earlier. */
 const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
+/**
+ * Number of ranges that the peer may still have to verify. So the peer is not behind by more than these
+ * ranges when the sender waits for it, and the stall timeout applies to a bounded amount of work.
+ */
+const UNVERIFIED_RANGES_MAX = 16;
 
 /** Dependencies and settings of a SnapshotSender. */
 export interface SnapshotSenderOptions
@@ -31,20 +35,13 @@ export interface SnapshotSenderOptions
   readonly onDone: (peer: MemberId, outcome: "delivered" | "failed") => void;
 }
 
-/** The pinned state of an interrupted transfer. */
-interface KeptSnapshot {
-  readonly snapshot: StateSnapshot;
-  /** Releases the snapshot. */
-  readonly timer: Timer;
-}
-
 /** The receiver of a transfer. */
 interface Destination {
   readonly peer: MemberId;
   readonly leaderTerm: Term;
   readonly signal: AbortSignal;
-  /** Number of first rows that the peer already has. */
-  readonly skippedCount: number;
+  /** Whether the peer has rows of an earlier transfer. */
+  readonly holdsRows: boolean;
 }
 
 /** A transfer in progress. */
@@ -57,26 +54,24 @@ interface Sending {
 
 /**
  * Sends the state to followers whose log ends before the log of this member begins. At most one
- * transfer runs for each follower. After an interruption the state stays pinned for RESUME_WITHIN_MS,
- * so that the next attempt resumes the transfer.
+ * transfer runs for each follower. After an interruption nothing is kept here: the follower keeps the
+ * rows that it has received, and the next transfer sends what differs from the current state.
  */
 export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
   readonly #sendings = new Map<MemberId, Sending>();
-  readonly #kept = new Map<MemberId, KeptSnapshot>();
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
   }
 
   /**
-   * The smallest index of a state that is being sent or kept: its receiver needs the log from that
-   * index on. Infinity if there is none.
+   * The smallest index of a state that is being sent: its receiver needs the log from that index on.
+   * Infinity if there is none.
    */
   get oldestIndex(): number {
     const sent = [...this.#sendings.values()].map((sending) => sending.index);
-    const kept = [...this.#kept.values()].map(({ snapshot }) => snapshot.index);
-    return Math.min(Number.POSITIVE_INFINITY, ...sent.filter((index) => index !== null), ...kept);
+    return Math.min(Number.POSITIVE_INFINITY, ...sent.filter((index) => index !== null));
   }
 
   /** Starts a transfer to `peer`, unless one is running. Reports the end with `onDone`. */
@@ -91,13 +86,12 @@ export class SnapshotSender {
     this.#sendings.set(peer, sending);
   }
 
-  /** Aborts all transfers and releases the kept states. Resolves when no state is pinned. */
+  /** Aborts all transfers. Resolves when no state is pinned. */
   async cancelAll(): Promise<void> {
     const sendings = [...this.#sendings.values()];
     const reason = new AshlarError("CANCELLED", "The snapshot transfer was cancelled");
     for (const sending of sendings) sending.aborting.abort(reason);
     await Promise.all(sendings.map((sending) => sending.done));
-    for (const peer of [...this.#kept.keys()]) this.#claimKept(peer)?.release();
   }
 
   async #send(peer: MemberId, leaderTerm: Term, sending: Sending): Promise<void> {
@@ -105,10 +99,10 @@ export class SnapshotSender {
     const startedMs = clock.monotonicMs();
     let outcome: "delivered" | "failed" = "failed";
     try {
-      const index = await this.#connectAndSend(peer, leaderTerm, sending);
+      const sent = await this.#connectAndSend(peer, leaderTerm, sending);
       outcome = "delivered";
       const durationMs = Math.round(clock.monotonicMs() - startedMs);
-      log.info("A peer installed a snapshot", { peer, index, durationMs });
+      log.info("A peer installed a snapshot", { peer, ...sent, durationMs });
     } catch (error) {
       if (!isAshlarError(error)) throw error;
       log.warn("Cannot send a snapshot", { peer, error });
@@ -117,8 +111,12 @@ export class SnapshotSender {
     onDone(peer, outcome);
   }
 
-  /** Resolves with the index of the state that the peer has installed. */
-  async #connectAndSend(peer: MemberId, leaderTerm: Term, sending: Sending): Promise<LogIndex> {
+  /** Resolves when the peer has installed the state. */
+  async #connectAndSend(
+    peer: MemberId,
+    leaderTerm: Term,
+    sending: Sending,
+  ): Promise<RowCounts & { readonly index: LogIndex }> {
     const { addressOf } = this.#options;
     const address = addressOf(peer);
     if (address === null) {
@@ -128,70 +126,37 @@ export class SnapshotSender {
       );
     }
     const { signal } = sending.aborting;
-    let partial: PartialSnapshot | undefined;
+    let holdsRows = false;
     const connection = await connectToPeer({
       ...this.#options,
       peer: { id: peer, address },
       signal,
-      onHandshake: ({ snapshotHeld }) => {
-        partial = snapshotHeld;
+      onHandshake: (reply) => {
+        holdsRows = reply.holdsSnapshotRows;
       },
     });
     try {
       signal.throwIfAborted();
-      const snapshot = this.#snapshotFor(peer, partial);
-      sending.index = snapshot.index;
-      const skippedCount = isSameSnapshot(snapshot, partial) ? partial.entryCount : 0;
-      await this.#streamOrKeep(connection, snapshot, { peer, leaderTerm, signal, skippedCount });
-      return snapshot.index;
+      const snapshot = this.#options.machine().openSnapshot();
+      try {
+        const { index } = snapshot;
+        sending.index = index;
+        const to = { peer, leaderTerm, signal, holdsRows };
+        return { index, ...(await this.#stream(connection, snapshot, to)) };
+      } finally {
+        snapshot.release();
+      }
     } finally {
       await connection.close(0);
     }
   }
 
-  /** Returns the kept state if the peer has kept the beginning of it, else the current state. */
-  #snapshotFor(peer: MemberId, partial: PartialSnapshot | undefined): StateSnapshot {
-    const kept = this.#claimKept(peer);
-    if (kept !== null && isSameSnapshot(kept, partial)) return kept;
-    kept?.release();
-    return this.#options.machine().openSnapshot();
-  }
-
-  #claimKept(peer: MemberId): StateSnapshot | null {
-    const kept = this.#kept.get(peer);
-    if (kept === undefined) return null;
-    this.#kept.delete(peer);
-    kept.timer.cancel();
-    return kept.snapshot;
-  }
-
-  /** Sends the snapshot. Releases it afterwards, or keeps it after an interruption. */
-  async #streamOrKeep(
+  async #stream(
     connection: Connection,
     snapshot: StateSnapshot,
     to: Destination,
-  ): Promise<void> {
-    let isKept = false;
-    try {
-      await this.#stream(connection, snapshot, to);
-    } catch (error) {
-      isKept = !to.signal.aborted && !isAshlarError(error, "STATE_DIVERGED");
-      throw error;
-    } finally {
-      if (isKept) this.#keep(to.peer, snapshot);
-      else snapshot.release();
-    }
-  }
-
-  #keep(peer: MemberId, snapshot: StateSnapshot): void {
-    const timer = this.#options.clock.after(RESUME_WITHIN_MS, () => {
-      this.#claimKept(peer)?.release();
-    });
-    this.#kept.set(peer, { snapshot, timer });
-  }
-
-  async #stream(connection: Connection, snapshot: StateSnapshot, to: Destination): Promise<void> {
-    const { own, clock, stallMs } = this.#options;
+  ): Promise<RowCounts> {
+    const { own } = this.#options;
     const { index, term, membership } = snapshot;
     const open = {
       ...envelopeTo(own, to.peer),
@@ -199,33 +164,116 @@ export class SnapshotSender {
       term,
       leaderTerm: to.leaderTerm,
       membership,
-      skippedCount: to.skippedCount,
+      resumes: to.holdsRows,
     };
     const stream = connection.open(raftSnapshot, open, {
       timeoutMs: STREAM_LIFETIME_MS,
       signal: to.signal,
     });
-    const onStall = (error: AshlarError): void => stream.cancel(error);
-    const send = async (head: SnapshotHead, body?: Uint8Array): Promise<void> => {
-      to.signal.throwIfAborted();
-      await withStallTimeout(clock, stallMs, { work: stream.send(head, body), onStall });
-    };
-    await sendParts(snapshot, this.#options, send, to.skippedCount);
-    const reply = await withStallTimeout(clock, stallMs, { work: stream.receive(), onStall });
+    const transfer = new OutgoingTransfer(stream, this.#options, to.signal);
+    const ranges = to.holdsRows ? await transfer.receiveRanges() : [];
+    const counts = await sendParts(
+      snapshot,
+      this.#options,
+      (head, body) => transfer.send(head, body),
+      { ranges, keep: (range) => transfer.keep(range) },
+    );
+    await transfer.waitInstalled();
+    stream.end();
+    return counts;
+  }
+}
+
+/** The messages of one transfer, at the sender. Each of them has the stall timeout. */
+class OutgoingTransfer {
+  readonly #stream: Stream<SnapshotHead, SnapshotReply>;
+  readonly #options: Pick<SnapshotSenderOptions, "clock" | "stallMs">;
+  readonly #signal: AbortSignal;
+  /** Number of sent `keep` messages without an answer. */
+  #unverifiedCount = 0;
+
+  constructor(
+    stream: Stream<SnapshotHead, SnapshotReply>,
+    options: Pick<SnapshotSenderOptions, "clock" | "stallMs">,
+    signal: AbortSignal,
+  ) {
+    this.#stream = stream;
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  async send(head: SnapshotHead, body?: Uint8Array): Promise<void> {
+    this.#signal.throwIfAborted();
+    await this.#guard(this.#stream.send(head, body));
+  }
+
+  /** Returns the ranges that the peer has. */
+  async receiveRanges(): Promise<readonly HeldRange[]> {
+    const ranges: HeldRange[] = [];
+    for (;;) {
+      const { head, body, release } = await this.#receive("held");
+      try {
+        const count = ranges.length;
+        decodeRanges(body, ranges);
+        if (head.isLast) return ranges;
+        if (ranges.length === count) throw unexpected("a page without ranges");
+      } finally {
+        release();
+      }
+    }
+  }
+
+  /** Sends a `keep` message. Waits first if the peer is behind. */
+  async keep(range: number): Promise<void> {
+    if (this.#unverifiedCount >= UNVERIFIED_RANGES_MAX) await this.#receiveKept();
+    this.#unverifiedCount += 1;
+    await this.send({ kind: "keep", range });
+  }
+
+  /** Resolves when the peer has installed the snapshot. */
+  async waitInstalled(): Promise<void> {
+    while (this.#unverifiedCount > 0) await this.#receiveKept();
+    const { release } = await this.#receive("installed");
+    release();
+  }
+
+  async #receiveKept(): Promise<void> {
+    const { release } = await this.#receive("kept");
+    release();
+    this.#unverifiedCount -= 1;
+  }
+
+  async #receive<Kind extends SnapshotReply["kind"]>(
+    kind: Kind,
+  ): Promise<Received<Extract<SnapshotReply, { kind: Kind }>>> {
+    const reply = await this.#guard(this.#stream.receive());
     if (reply === null) {
       throw new AshlarError(
         "CONNECTION_LOST",
         "Cannot send a snapshot: the peer ended the stream without a reply",
       );
     }
-    reply.release();
-    stream.end();
+    const { head, body } = reply;
+    const release = (): void => reply.release();
+    if (isKind(head, kind)) return { head, body, release };
+    release();
+    throw unexpected(`a message of kind ${head.kind}, expected ${kind}`);
+  }
+
+  #guard<T>(work: Promise<T>): Promise<T> {
+    const { clock, stallMs } = this.#options;
+    const onStall = (error: AshlarError): void => this.#stream.cancel(error);
+    return withStallTimeout(clock, stallMs, { work, onStall });
   }
 }
 
-function isSameSnapshot(
-  { index, term }: StateSnapshot,
-  partial: PartialSnapshot | undefined,
-): partial is PartialSnapshot {
-  return partial !== undefined && partial.index === index && partial.term === term;
+function isKind<Kind extends SnapshotReply["kind"]>(
+  head: SnapshotReply,
+  kind: Kind,
+): head is Extract<SnapshotReply, { kind: Kind }> {
+  return head.kind === kind;
+}
+
+function unexpected(what: string): AshlarError {
+  return new AshlarError("PROTOCOL_ERROR", `Cannot send a snapshot: the peer sent ${what}`);
 }

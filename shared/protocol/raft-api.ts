@@ -37,6 +37,9 @@ export const raftMessages = defineStream("raft.messages", BY_MASTERS, {
  * Sends a snapshot of the state: its rows in key order, in parts. In the wire names of its fields
  * an "entry" is such a row, not an entry of the log. Body of a part: a result of `encodePairs`. The
  * receiver answers when the snapshot is durable in its store.
+ *
+ * If `resumes` is true, the receiver first sends the ranges of rows that it has. The sender sends
+ * `keep` for a range that equals its own, and the rows of all other keys.
  */
 export const raftSnapshot = defineStream("raft.snapshot", BY_MASTERS, {
   open: v.object({
@@ -47,16 +50,32 @@ export const raftSnapshot = defineStream("raft.snapshot", BY_MASTERS, {
     leaderTerm: termSchema,
     /** Encoded membership at `index`. */
     membership: v.instance(Uint8Array),
-    /** Rows that are not sent, because the receiver reported in `raft.hello` that it has them. */
-    skippedCount: v.optional(countSchema, 0),
+    /**
+     * Whether the receiver sends the ranges that it has. Only if it set `holdsSnapshotRows` in
+     * `raft.hello`. Version 0.1.0 does not know the field.
+     */
+    resumes: v.optional(v.boolean(), false),
   }),
   up: v.variant("kind", [
     v.object({ kind: v.literal("part"), entryCount: countSchema }),
-    /** Count of all rows, and BLAKE3 over their encodings in order. Both include skipped rows. */
+    /** Keeps the range with this number. The first range has number 0, the numbers ascend. */
+    v.object({ kind: v.literal("keep"), range: countSchema }),
+    /** Count of all rows, and BLAKE3 over their encodings in order. Both include kept rows. */
     v.object({ kind: v.literal("end"), entryCount: countSchema, digest: digestSchema }),
   ]),
-  down: v.object({ kind: v.literal("installed"), index: logIndexSchema }),
+  down: v.variant("kind", [
+    /**
+     * Ranges of rows, in key order. Body: a result of `encodePairs` with the last key of each range,
+     * and BLAKE3 over the encoding of its rows, or nothing if they must be sent.
+     */
+    v.object({ kind: v.literal("held"), isLast: v.boolean() }),
+    /** The receiver has read and verified a range to keep. Sent once for each of them. */
+    v.object({ kind: v.literal("kept") }),
+    v.object({ kind: v.literal("installed"), index: logIndexSchema }),
+  ]),
 });
+/** Message of `raft.snapshot` from the receiver. */
+export type SnapshotReply = ReturnType<(typeof raftSnapshot)["parseDown"]>;
 
 /**
  * Exchanges the identities of two masters. Called once before the streams are opened, so that a
@@ -96,9 +115,7 @@ export const raftHello = defineCall(
      * empty and does not take part in the group: it neither votes nor stores entries.
      */
     founders: v.optional(v.array(memberIdSchema)),
-    /** The received part of an interrupted snapshot. The transfer can continue after it. */
-    snapshotHeld: v.optional(
-      v.object({ index: logIndexSchema, term: termSchema, entryCount: countSchema }),
-    ),
+    /** Whether the receiver has rows of an interrupted snapshot, see `raft.snapshot`. */
+    holdsSnapshotRows: v.optional(v.boolean(), false),
   }),
 );

@@ -30,8 +30,8 @@ export async function proposeMany(group: TestGroup, prefix: string): Promise<voi
 }
 
 /** Starts a group, stops member 3 and compacts the logs of the others. */
-export async function startWithoutMember3(seed = 1): Promise<TestGroup> {
-  const group = await TestGroup.start({ ...SMALL_LIMITS, seed });
+export async function startWithoutMember3(seed = 1, size = 3): Promise<TestGroup> {
+  const group = await TestGroup.start({ ...SMALL_LIMITS, seed, size });
   await group.proposeAll(texts("first", 5));
   group.kill(group.member(3));
   await proposeMany(group, "a");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { PartsReceiver } from "../../../master/driver/snapshot-parts.ts";
+import { PartsReceiver } from "../../../master/driver/parts-receiver.ts";
 import { StateHolder } from "../../../master/driver/state-holder.ts";
 import type { Command } from "../../../master/namespace/command.ts";
 import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
@@ -396,11 +396,10 @@ describe("a state with a flipped bit", () => {
     await corrupt.corruptRow(leader);
     const store = stores[leader.id - 1] as OrderedStore;
     const { durable } = leader.running.stateMachine;
-    const receiver = new PartsReceiver(await new MemoryStores().open("copy"), hasher);
-    for (const { key, value } of store.range({
-      start: Uint8Array.of(0),
-      end: Uint8Array.of(255),
-    })) {
+    const copy = await new MemoryStores().open("copy");
+    const receiver = new PartsReceiver(copy, { clock: group.clock, hasher });
+    const rows = store.range({ start: Uint8Array.of(0), end: Uint8Array.of(255) });
+    for (const { key, value } of rows) {
       const body = encodePairs([{ key, value }]);
       await receiver.receive({ kind: "part", entryCount: 1 }, { body, release: () => {} });
     }

@@ -88,6 +88,7 @@ export class SimulationTotals {
   cpuSeconds = 0;
   feedExpired = 0;
   discarded = 0;
+  resumedSnapshots = 0;
   readonly corruptionDetections: Record<string, number> = {};
   readonly faults: Record<string, number> = {};
 
@@ -105,6 +106,7 @@ export class SimulationTotals {
     this.feedEvents += result.feedEventCount;
     this.feedExpired += result.feedExpiredCount;
     this.discarded += result.discardedCount;
+    this.resumedSnapshots += result.resumedSnapshotCount;
     for (const [detector, count] of Object.entries(result.corruptionDetections)) {
       this.corruptionDetections[detector] = (this.corruptionDetections[detector] ?? 0) + count;
     }
@@ -126,7 +128,7 @@ export class SimulationTotals {
       .join(", ");
     return [
       `${this.seeds} seeds, ${this.failures} failed; ${hours.toFixed(2)} virtual hours; ${cpu}`,
-      `${this.answered} calls answered, ${this.unknown} without an answer; ${this.entries} entries committed, ${this.terms} terms with a leader, ${this.stateComparisons} states compared, ${this.feedEvents} feed events received, ${this.feedExpired} watches behind the retention`,
+      `${this.answered} calls answered, ${this.unknown} without an answer; ${this.entries} entries committed, ${this.terms} terms with a leader, ${this.resumedSnapshots} snapshots resumed, ${this.stateComparisons} states compared, ${this.feedEvents} feed events received, ${this.feedExpired} watches behind the retention`,
       `${this.faultCount} faults: ${describeCounts(this.faults)}`,
       `Corrupt states were detected by: ${describeCounts(this.corruptionDetections)}; ${this.discarded} answers that they may have changed were discarded`,
       ...(notInjected === "" || this.seeds < SEEDS_MIN_FOR_ALL_FAULTS

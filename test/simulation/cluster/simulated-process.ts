@@ -49,7 +49,7 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
   /** Returns the error with which a disk operation fails. Null: the operation succeeds. */
   diskFault: (operation: DiskOperation) => "EIO" | "ENOSPC" | null = () => null;
   /** Awaited before each commit to a store. Null: no commit is delayed. */
-  beforeCommit: ((changes: readonly StoreChange[]) => Promise<void>) | null = null;
+  beforeCommit: ((changes: readonly StoreChange[], store: string) => Promise<void>) | null = null;
   /** Capacity of the disk. Undefined: unlimited. */
   capacityBytes: number | undefined = undefined;
   state: ProcessState = "down";
@@ -226,10 +226,10 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
 
   #makeStores(): HashedStores {
     return new HashedStores({
-      beforeCommit: async (_name, changes) => {
+      beforeCommit: async (name, changes) => {
         const { clock } = this.#currentRun();
         await clock.sleep(this.#latency(COMMIT_MS));
-        if (this.beforeCommit !== null) await this.beforeCommit(changes);
+        if (this.beforeCommit !== null) await this.beforeCommit(changes, name);
         const errno = this.diskFault({ kind: "sync", path: "stores" });
         if (errno !== null) throw storeFailure(errno);
       },

@@ -72,6 +72,8 @@ export class SimulationEnvironment {
   isAffected: (host: string) => boolean = () => false;
   /** Called before the process on `host` receives data of the process on `from`. */
   onReceive: (host: string, from: string) => void = () => {};
+  /** Number of installed snapshots of which a part was kept from an interrupted transfer. */
+  resumedSnapshotCount = 0;
   /** The host on which code ran last. */
   lastActiveHost = "";
   /** The first violation that was reported. */
@@ -147,6 +149,9 @@ export class SimulationEnvironment {
       (level: string) =>
       (message: string, fields: LogFields = {}): void => {
         const { error } = fields;
+        if (Number(fields["keptCount"] ?? 0) > 0 && message === "Installed a snapshot") {
+          this.resumedSnapshotCount += 1;
+        }
         const reason = error instanceof Error ? `: ${error.message}` : "";
         this.trace.note(host, `${level} ${message}${reason}`);
         // A failure of the disk, the network or a peer is an AshlarError. Other errors are bugs.

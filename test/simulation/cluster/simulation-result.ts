@@ -10,6 +10,8 @@ export interface SimulationResult {
   readonly unknownCount: number;
   /** Injected faults by kind. A kind without a fault has 0. */
   readonly faultCounts: Readonly<Record<string, number>>;
+  /** Snapshots of which a master kept a part from an interrupted transfer. */
+  readonly resumedSnapshotCount: number;
   /** Detections of corrupt states by error code, as in `StateCorruption.detections`. */
   readonly corruptionDetections: Readonly<Record<string, number>>;
   /** Answers that were discarded because a master with a corrupt state may have changed them. */

@@ -10,6 +10,7 @@ import { CopyChecks } from "./copy-checks.ts";
 import { DelayedReports } from "./delayed-reports.ts";
 import { Faults } from "./faults.ts";
 import { startFounders } from "./founding-fault.ts";
+import { InterruptedSnapshots } from "./interrupted-snapshots.ts";
 import { Operator } from "./operator.ts";
 import { OperatorFaults } from "./operator-faults.ts";
 import { rotated } from "./rotated.ts";
@@ -59,8 +60,9 @@ export class Simulation {
   readonly checks: ConsensusChecks;
   readonly watchers: Watchers;
   readonly operatorFaults: OperatorFaults;
-  readonly slowSeals: SlowSeals;
   readonly delayedReports: DelayedReports;
+  /** Faults that wait for an event in a process, and not for a time. */
+  readonly #awaitedFaults: readonly (SlowSeals | DelayedReports | InterruptedSnapshots)[];
   /** Client without faults. It sets up the cluster and checks it at the end. */
   readonly #observer: SimulatedClient;
   #founderLossCount = 0;
@@ -117,12 +119,9 @@ export class Simulation {
     this.checks = new ConsensusChecks(this.masters, this.operator.stateCorruption);
     const { masters: allMasters, chunkservers } = this;
     const committedIndex = (): number => this.checks.committedIndexMax;
-    const copies = new CopyChecks(environment, {
-      masters: allMasters,
-      chunkservers,
-      committedIndex,
-    });
-    this.slowSeals = new SlowSeals(environment, { copies, chunkservers });
+    const replicas = { masters: allMasters, chunkservers, committedIndex };
+    const copies = new CopyChecks(environment, replicas);
+    const slowSeals = new SlowSeals(environment, { copies, chunkservers });
     const onError = (error: unknown): void => this.#onError(error);
     this.delayedReports = new DelayedReports(environment, {
       chunkservers,
@@ -130,6 +129,8 @@ export class Simulation {
       leader,
       onError,
     });
+    const interrupted = new InterruptedSnapshots(environment, { masters: allMasters, leader });
+    this.#awaitedFaults = [slowSeals, this.delayedReports, interrupted];
     this.watchers = new Watchers(environment, {
       masters: this.masters,
       committedIndex,
@@ -170,10 +171,10 @@ export class Simulation {
         ...faults.counts,
         ...watchers.faults.counts,
         ...this.operatorFaults.counts,
-        ...this.slowSeals.counts,
-        ...this.delayedReports.counts,
+        ...Object.assign({}, ...this.#awaitedFaults.map(({ counts }) => counts)),
         "founder disk loss": this.#founderLossCount,
       },
+      resumedSnapshotCount: environment.resumedSnapshotCount,
       corruptionDetections: Object.fromEntries(this.operator.stateCorruption.detections),
       discardedCount: workload.discardedCount,
       termCount: checks.termCount,
@@ -226,14 +227,12 @@ export class Simulation {
     this.#reportFailureOf(faults.run());
     this.#reportFailureOf(watcherFaults.run());
     this.#reportFailureOf(operatorFaults.run());
-    this.slowSeals.start();
-    this.delayedReports.start();
+    for (const each of this.#awaitedFaults) each.start();
     await this.#run(() => environment.clock.monotonicMs() >= endMs);
     faults.end();
     watcherFaults.end();
     operatorFaults.end();
-    this.slowSeals.end();
-    this.delayedReports.end();
+    for (const each of this.#awaitedFaults) each.end();
     this.workload.hasEnded = true;
   }
 

@@ -10,7 +10,11 @@ export interface FaultCounts {
   diskFaults: number;
   slowDisks: number;
   leadershipTransfers: number;
+  outages: number;
+  interruptions: number;
   snapshots: number;
+  /** Snapshots of which a part was kept from an interrupted transfer. */
+  resumedSnapshots: number;
 }
 
 /** Returns counts of 0. */
@@ -22,7 +26,10 @@ export const noFaults = (): FaultCounts => {
     diskFaults: 0,
     slowDisks: 0,
     leadershipTransfers: 0,
+    outages: 0,
+    interruptions: 0,
     snapshots: 0,
+    resumedSnapshots: 0,
   };
 };
 
@@ -39,16 +46,25 @@ export const SMALL = {
   timing: { flushIntervalMs: 100, snapshotStallMs: 2_000 },
 };
 
+/** Number of entries that a member misses in a long outage. More than a log keeps for it. */
+const MISSED_ENTRIES = 60;
+const OUTAGE_STEPS_MAX = 40;
+
 /**
  * Injects faults into the members of a group: power, network, disks, and a stall of all members.
  */
 export class GroupFaults {
   readonly #group: TestGroup;
   readonly #counts: FaultCounts;
+  readonly #propose: () => void;
+  /** The member that stays down, so that it misses entries. */
+  #missing: TestMember | null = null;
 
-  constructor(group: TestGroup, counts: FaultCounts) {
+  /** @param propose starts some requests, as a simulation does between two faults */
+  constructor(group: TestGroup, counts: FaultCounts, propose: () => void = () => {}) {
     this.#group = group;
     this.#counts = counts;
+    this.#propose = propose;
     const { random } = group;
     const spreadMs = [1, 10, 40][random.integer(3)] as number;
     group.delayMs = () => 1 + random.integer(spreadMs);
@@ -70,6 +86,7 @@ export class GroupFaults {
     else if (dice < 15) await this.#transferLeadership();
     else if (dice === 15) this.#slowDisk(member);
     else if (dice === 16) await this.#failPowerOfAll();
+    else if (dice === 17) await this.#missManyEntries(member);
   }
 
   /** Kills the members that stopped because of a fatal error. */
@@ -96,11 +113,13 @@ export class GroupFaults {
     }
   }
 
-  /** Adds the number of installed snapshots to the counts. */
+  /** Adds the numbers of installed snapshots to the counts. */
   countSnapshots(): void {
-    for (const { log } of this.#group.members) {
-      const messages = log.lines.map((line) => line.message);
-      this.#counts.snapshots += messages.filter((text) => text === "Installed a snapshot").length;
+    for (const member of this.#group.members) {
+      const installed = installedSnapshots(member);
+      const resumed = installed.filter(({ fields }) => Number(fields["keptCount"]) > 0);
+      this.#counts.snapshots += installed.length;
+      this.#counts.resumedSnapshots += resumed.length;
     }
   }
 
@@ -135,8 +154,11 @@ export class GroupFaults {
   }
 
   async #startOne(): Promise<void> {
-    const member = this.#group.members.find((each) => !each.isUp);
-    if (member === undefined) return;
+    const member = this.#group.members.find((each) => !each.isUp && each !== this.#missing);
+    if (member !== undefined) await this.#start(member);
+  }
+
+  async #start(member: TestMember): Promise<void> {
     try {
       await this.#group.startMember(member);
     } catch (error) {
@@ -155,6 +177,57 @@ export class GroupFaults {
     member.faults.delay = () => clock.sleep(random.integer(60));
   }
 
+  /**
+   * Kills a member, and restarts it when the others have dropped the entries that it needs. The
+   * transfer of the snapshot is slow, and is interrupted.
+   */
+  async #missManyEntries(member: TestMember): Promise<void> {
+    const { network, members } = this.#group;
+    this.#counts.outages += 1;
+    this.kill(member);
+    network.heal();
+    for (const other of members) if (other !== member && !other.isUp) await this.#start(other);
+    const lastIndex = (): number =>
+      Math.max(0, ...this.#group.leaders().map((leader) => leader.running.status().lastIndex));
+    const firstIndex = lastIndex();
+    this.#missing = member;
+    await this.#proposeUntil(() => lastIndex() > firstIndex + MISSED_ENTRIES);
+    this.#missing = null;
+    const countBefore = installedSnapshots(member).length;
+    this.#slowStore(member);
+    await this.#start(member);
+    await this.#proposeUntil(() => installedSnapshots(member).length > countBefore);
+  }
+
+  /** Runs the members with requests, and restarts those that are down, for some seconds at most. */
+  async #proposeUntil(isDone: () => boolean): Promise<void> {
+    for (let step = 0; step < OUTAGE_STEPS_MAX && !isDone(); step += 1) {
+      this.#propose();
+      await this.#group.clock.advance(100);
+      if (this.#group.random.integer(5) === 0) await this.#startOne();
+    }
+  }
+
+  /**
+   * Slows the commits to the stores of a member until its next power failure. While it receives a
+   * snapshot, the leader fails or loses its connection to the member.
+   */
+  #slowStore(member: TestMember): void {
+    const { clock, random } = this.#group;
+    let interruptionsLeft = 3;
+    member.faults.commit = async (name) => {
+      await clock.sleep(random.integer(30));
+      const isReceiving = (await member.stores.list()).some((other) => other < name);
+      const [leader] = this.#group.leaders();
+      if (!isReceiving || leader === undefined || leader === member) return;
+      if (interruptionsLeft === 0 || random.integer(5) > 0) return;
+      interruptionsLeft -= 1;
+      this.#counts.interruptions += 1;
+      if (random.fraction() < 0.5) this.kill(leader);
+      else this.#group.network.reset(member.host, leader.host);
+    };
+  }
+
   /** Makes writes or syncs of a member's log fail until its next power failure. */
   #breakDisk(member: TestMember): void {
     const { random } = this.#group;
@@ -171,7 +244,13 @@ export class GroupFaults {
   }
 }
 
+/** Returns the lines with which the member has logged the installation of a snapshot. */
+function installedSnapshots({ log }: TestMember): TestMember["log"]["lines"] {
+  return log.lines.filter(({ message }) => message === "Installed a snapshot");
+}
+
 function repair({ faults }: TestMember): void {
   faults.disk = () => null;
   faults.delay = () => Promise.resolve();
+  faults.commit = async () => {};
 }

@@ -36,7 +36,7 @@ class LogSimulation {
   constructor(group: TestGroup, counts: LogCounts) {
     this.#group = group;
     this.#counts = counts;
-    this.#faults = new GroupFaults(group, counts);
+    this.#faults = new GroupFaults(group, counts, () => this.#startRequests());
   }
 
   async round(): Promise<void> {

@@ -135,7 +135,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/driver/snapshot-parts.ts",
-        find: "if (stateHash !== null && !equalBytes(stateHash, found.bytes())) {",
+        find: "if (stateHash !== null && !equalBytes(stateHash, rows.stateHash)) {",
         replace: "if (stateHash?.length === 0) {",
       },
       {
@@ -145,6 +145,32 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: inCluster(10),
+  },
+  {
+    name: "snapshot-keeps-removed-rows",
+    bug: "A resumed snapshot keeps rows that the sender has removed since the interruption",
+    breaks: "Raft §7: a snapshot is the state at its index",
+    edits: [
+      {
+        file: "master/driver/parts-receiver.ts",
+        find: "        removals.push({ key, value: null });",
+        replace: "        if (key.length === 0) removals.push({ key, value: null });",
+      },
+    ],
+    caughtBy: inNamespace(20),
+  },
+  {
+    name: "snapshot-keeps-changed-range",
+    bug: "The sender of a snapshot keeps a range at the receiver although its digest differs",
+    breaks: "Raft §7: a snapshot is the state at its index",
+    edits: [
+      {
+        file: "master/driver/snapshot-parts.ts",
+        find: "} else if (equalBytes(range.digest, await sender.hashRange(start, end))) {",
+        replace: "} else if ((await sender.hashRange(start, end)).length > 0) {",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/snapshot-ranges.test.ts"),
   },
   {
     name: "lost-reply-counts-as-success",
