@@ -5,7 +5,8 @@ import { AshlarError } from "../base/errors.ts";
 import { shellWord } from "../display/shell-word.ts";
 import { readTextFile } from "./readable-file.ts";
 
-const nodeSchema = v.strictObject({
+/* Unknown fields are ignored, so that a later version can add some. Version 0.1.0 refuses a file that has any. */
+const nodeSchema = v.object({
   /** "m1", "m2", … for masters, "c1", "c2", … for chunkservers. */
   name: v.pipe(v.string(), v.regex(/^[mc][1-9]\d*$/)),
   role: v.picklist(["master", "chunkserver"]),
@@ -13,13 +14,8 @@ const nodeSchema = v.strictObject({
   address: v.string(),
   /** "host:port" of health and metrics. */
   http: v.string(),
-  /**
-   * Server id of a chunkserver, recorded after its first start. A node whose data directory has
-   * another id or none is not started.
-   */
-  serverId: v.optional(v.string()),
 });
-const clusterFileSchema = v.strictObject({
+const clusterFileSchema = v.object({
   schema: v.literal("ashlar.local-cluster/1"),
   clusterId: v.string(),
   nodes: v.array(nodeSchema),

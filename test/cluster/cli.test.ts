@@ -289,11 +289,11 @@ describe("the CLI on a cluster", () => {
 
   it("starts an emptied data directory only with --new-server", async () => {
     const { directory } = cluster.cluster;
-    const recorded = async (): Promise<unknown> => {
-      const file = JSON.parse(await readFile(join(directory, "cluster.json"), "utf8"));
-      const { nodes } = file as { readonly nodes: ReadonlyArray<Record<string, unknown>> };
-      return nodes.find(({ name }) => name === "c1")?.["serverId"];
-    };
+    const recorded = async (): Promise<string> =>
+      (await readFile(join(directory, "c1", "server-id"), "utf8")).trim();
+    const file = JSON.parse(await readFile(join(directory, "cluster.json"), "utf8"));
+    const fields = Object.keys((file as { readonly nodes: object[] }).nodes[0] ?? {}).sort();
+    assert.deepEqual(fields, ["address", "http", "name", "role"], "version 0.1.0 refuses others");
     const { chunkservers } = await cluster.fileSystem.status();
     const [before] = chunkservers;
     assert.equal(await recorded(), before?.serverId, "cluster up has recorded the id");

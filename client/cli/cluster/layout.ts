@@ -13,8 +13,8 @@ import {
  * A local cluster is a directory:
  *
  *     cluster.json        the nodes and their addresses (shared/platform/local-cluster-file.ts)
- *     m1/ … c1/ …         one for each node: config.toml, data/, log, and process.json while the
- *                         process runs
+ *     m1/ … c1/ …         one for each node: config.toml, data/, log, server-id (chunkservers), and
+ *                         process.json while the process runs
  */
 
 /** Paths of the files of one node. */
@@ -24,6 +24,8 @@ export interface NodePaths {
   readonly data: string;
   readonly log: string;
   readonly process: string;
+  /** Of a chunkserver only: see `server-ids.ts`. */
+  readonly serverId: string;
 }
 
 /** Returns the paths of the files of the node `name`. */
@@ -35,6 +37,7 @@ export function nodePaths(clusterDirectory: string, name: string): NodePaths {
     data: join(directory, "data"),
     log: join(directory, "log"),
     process: join(directory, "process.json"),
+    serverId: join(directory, "server-id"),
   };
 }
 

@@ -1,6 +1,5 @@
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isDeepStrictEqual } from "node:util";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
 import {
@@ -8,7 +7,6 @@ import {
   type LocalNode,
   readClusterFile,
   requireClusterFile,
-  writeClusterFile,
 } from "../../../shared/platform/local-cluster-file.ts";
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import { connect } from "../../connect.ts";
@@ -17,7 +15,7 @@ import { whileLocked } from "../local/directory-lock.ts";
 import { freeAddresses } from "./free-ports.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
 import { runningPid, signalNode, startNode, stopNode, waitForExit } from "./node-process.ts";
-import { checkServerId, withoutLostIds, withServerIds } from "./server-ids.ts";
+import { checkServerId, forgetLostIds, recordServerIds } from "./server-ids.ts";
 import { addFailure, undoAdd } from "./undo-add.ts";
 import {
   missingCondition,
@@ -106,8 +104,7 @@ export class LocalCluster {
    */
   async #prepare(nodes: readonly LocalNode[], acceptsNewServers: boolean): Promise<void> {
     if (acceptsNewServers) {
-      const names = nodes.map(({ name }) => name);
-      await this.#replaceFile(await withoutLostIds(this.directory, this.#file, names));
+      await forgetLostIds(this.directory, nodes);
       return;
     }
     for (const node of nodes) await checkServerId(this.directory, node);
@@ -116,14 +113,9 @@ export class LocalCluster {
   /** Records the ids of chunkservers that have started for the first time. */
   async #recordServerIds(): Promise<void> {
     await whileLocked(this.directory, async () => {
-      const file = await requireClusterFile(this.directory);
-      await this.#replaceFile(await withServerIds(this.directory, file));
+      this.#file = await requireClusterFile(this.directory);
+      await recordServerIds(this.directory, this.nodes);
     });
-  }
-
-  async #replaceFile(file: ClusterFile): Promise<void> {
-    if (!isDeepStrictEqual(file, this.#file)) await writeClusterFile(this.directory, file);
-    this.#file = file;
   }
 
   get clusterId(): string {
