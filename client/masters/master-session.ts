@@ -24,6 +24,7 @@ import { causeOf, timeoutOf, untilAborted } from "../deadline.ts";
 import type { CallOptions, ReadModeName } from "../options.ts";
 import { CallBatcher } from "./call-batcher.ts";
 import { sizeOfTarget, sizeOfTransaction } from "./message-size.ts";
+import { withOlderMaster } from "./older-master.ts";
 import { firstInFlight, type RaftSession, type TransactBatcher } from "./raft-session.ts";
 
 /** Sessions that one mutation tries before it fails. */
@@ -180,7 +181,7 @@ export class MasterSession implements AsyncDisposable {
       received.release();
       return received.head;
     } catch (error) {
-      throw causeOf(error, options.signal);
+      throw withOlderMaster(causeOf(error, options.signal), method.name);
     }
   }
 
@@ -217,7 +218,7 @@ export class MasterSession implements AsyncDisposable {
       received.release();
       return received.head;
     } catch (error) {
-      throw causeOf(error, options.signal);
+      throw withOlderMaster(causeOf(error, options.signal), method.name);
     }
   }
 
