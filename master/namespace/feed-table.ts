@@ -3,7 +3,7 @@ import type { InodeId, LogIndex } from "../../shared/base/ids.ts";
 import type { FeedPosition } from "../../shared/protocol/feed-api.ts";
 import type { FeedRecord } from "./feed-records.ts";
 import { bytesToText, type Key, prefixEnd, readU64, TABLE_BYTE, textToBytes, u64 } from "./keys.ts";
-import { type Fields, ownBytes, table, type UnversionedTable } from "./tables.ts";
+import { type Fields, fieldsOf, ownBytes, table, type UnversionedTable } from "./tables.ts";
 
 /**
  * The kinds of events. On disk, the kind at index n has the codes 2n for a file and 2n + 1 for a
@@ -27,6 +27,15 @@ export const FEED: UnversionedTable<FeedRecord> = table({
   },
   sizeBytes: (record) => 150 + storedBytes(record),
 });
+
+/**
+ * The feed as the sizes of its events (see `storedBytes`): most rows are read again only to be dropped. A row
+ * that is not in the store yet has its record.
+ */
+export const FEED_SIZES: UnversionedTable<FeedRecord | { readonly storedBytes: number }> = {
+  ...(FEED as UnversionedTable<never>),
+  decode: (bytes) => ({ storedBytes: storedBytesOf(fieldsOf(bytes)) }),
+};
 
 const codeOf = ({ kind, inodeKind }: FeedRecord): number =>
   KINDS.indexOf(kind) * 2 + (inodeKind === "file" ? 0 : 1);
@@ -104,6 +113,15 @@ export function storedBytes(record: FeedRecord): number {
   const fromBytes = record.kind === "renamed" ? 8 + record.from.name.length : 0;
   const hasRoot = "contentRoot" in record && record.contentRoot !== null;
   return 60 + record.name.length + fromBytes + (hasRoot ? 34 : 0);
+}
+
+/** Returns the result of `storedBytes` for the fields of a row. */
+function storedBytesOf([code, , , , name, ...more]: Fields): number {
+  const nameBytes = (name as Uint8Array).length;
+  const kind = present(KINDS[(code as number) >> 1], "the kind of an event is supported");
+  const fromBytes = kind === "renamed" ? 8 + (more[1] as Uint8Array).length : 0;
+  const root = { created: more[6], content: more[2] }[kind as string] ?? null;
+  return 60 + nameBytes + fromBytes + (root === null ? 0 : 34);
 }
 
 // Keys ---------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 import type { LogIndex } from "../../shared/base/ids.ts";
 import type { Change } from "./change.ts";
-import { FEED, FEED_END, feedIndexOf, feedKey, storedBytes } from "./feed-table.ts";
+import { FEED, FEED_END, FEED_SIZES, feedIndexOf, feedKey, storedBytes } from "./feed-table.ts";
 import type { State } from "./state.ts";
 
 /**
@@ -24,7 +24,7 @@ const startOf = (state: State): ReturnType<typeof feedKey> =>
 
 /** Returns the index of the oldest stored event. Undefined if the feed is empty. */
 export function oldestEvent(state: State): LogIndex | undefined {
-  const [row] = state.rows(FEED, { start: startOf(state), end: FEED_END }, 1);
+  const [row] = state.rows(FEED_SIZES, { start: startOf(state), end: FEED_END }, 1);
   return row === undefined ? undefined : feedIndexOf(row.key);
 }
 
@@ -42,12 +42,12 @@ export function trimFeed(change: Change, historyFloor: LogIndex, rowsMax: number
   let { feedFloor, feedBytes } = change.totals;
   let count = 0;
   const range = { start: startOf(change), end: FEED_END };
-  for (const { key, value } of change.rows(FEED, range, rowsMax)) {
+  for (const { key, value } of change.rows(FEED_SIZES, range, rowsMax)) {
     const index = feedIndexOf(key);
     const isKept = index >= feedFloor && index > historyFloor && feedBytes <= bytesAllowed;
     if (isKept) break;
     change.deleteUnversioned(FEED, key);
-    feedBytes -= storedBytes(value);
+    feedBytes -= "storedBytes" in value ? value.storedBytes : storedBytes(value);
     feedFloor = Math.max(feedFloor, index + 1) as LogIndex;
     count += 1;
   }

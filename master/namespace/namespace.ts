@@ -231,8 +231,7 @@ export class Namespace implements StateMachine {
     const cells = this.#overlay.frozenCells();
     const visit = (change: StoreChange, isFresh: boolean): void => {
       const { key, value } = change;
-      const before = isFresh ? undefined : this.#store.get(key);
-      if (before !== undefined) hash.remove(key, before);
+      if (!isFresh) this.#store.read(key, (before) => hash.remove(key, before));
       if (value !== null) hash.add(key, value);
       changes.push(change);
     };

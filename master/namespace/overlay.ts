@@ -1,6 +1,7 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { OrderedStore } from "../../shared/ports/ordered-store.ts";
+import { EmptyRanges } from "./empty-ranges.ts";
 import { FrozenCells } from "./frozen-cells.ts";
 import { bytesToText, type Key, keyAfter, textToBytes, textToHex } from "./keys.ts";
 import { type Cell, DELETED, Layer, makeCell } from "./layer.ts";
@@ -45,6 +46,7 @@ export class Overlay implements RecordReader {
   #active = new Layer();
   /** The layers that wait to be written, oldest first. */
   readonly #frozen: Layer[] = [];
+  readonly #emptyRanges = new EmptyRanges();
   /** The cell in the active layer before each change since `begin`. Null outside of an entry. */
   #journal: { readonly key: Key; readonly before: Cell | undefined }[] | null = null;
 
@@ -115,21 +117,28 @@ export class Overlay implements RecordReader {
    * finished. A caller that changes the rows while it iterates must use `rows`.
    */
   *scan<Value>(table: Table<Value>, range: KeyRange): Generator<Row<Value>, void, void> {
-    const cursors = [
-      new LayerCursor(this.#active, range),
-      ...this.#frozen.map((layer) => new LayerCursor(layer, range)),
-    ];
-    const stored = new StoreCursor(this.#store, range);
+    const from = { start: this.#emptyRanges.skip(range.start), end: range.end };
+    if (from.start >= range.end) return;
+    const layers = [this.#active, ...this.#frozen].map((layer) => new LayerCursor(layer, from));
+    const stored = new StoreCursor(this.#store, from);
+    const merged = new MergedCursor([...layers, stored]);
+    let hasRow = false;
+    let hasDeleted = false;
     try {
-      for (;;) {
-        const key = smallestKey([...cursors, stored]);
-        if (key === undefined) return;
-        const cell = this.#cell(key);
-        if (cell === undefined) yield { key, value: this.#decode(table, stored.value, key) };
-        else if (cell.value !== DELETED) yield { key, value: cell.value as Value };
-        for (const cursor of cursors) cursor.advancePast(key);
-        stored.advancePast(key);
+      for (; merged.key !== undefined; merged.advance()) {
+        const { key } = merged;
+        const isChanged = layers.some((cursor) => cursor.key === key);
+        const cell = isChanged ? this.#cell(key) : undefined;
+        if (cell?.value === DELETED) {
+          hasDeleted = true;
+          continue;
+        }
+        if (hasDeleted && !hasRow) this.#emptyRanges.add(range.start, key);
+        hasRow = true;
+        const value = cell === undefined ? this.#decode(table, stored.value, key) : cell.value;
+        yield { key, value: value as Value };
       }
+      if (hasDeleted && !hasRow) this.#emptyRanges.add(range.start, range.end);
     } finally {
       stored.close();
     }
@@ -164,6 +173,7 @@ export class Overlay implements RecordReader {
     for (const { key, before } of this.#journal.reverse()) {
       if (before === undefined) this.#active.forget(key);
       else this.#active.set(key, before, this.#active.get(key));
+      this.#emptyRanges.cut(key);
     }
     this.#journal = [];
   }
@@ -221,6 +231,7 @@ export class Overlay implements RecordReader {
       readonly isFresh: boolean;
     },
   ): void {
+    if (value !== DELETED) this.#emptyRanges.cut(key);
     const cell = makeCell(key, { table: table as Table<unknown>, value, isFresh });
     this.#active.set(key, cell, before);
     this.#journal?.push({ key, before });
@@ -265,12 +276,30 @@ interface Cursor {
   advancePast(key: Key): void;
 }
 
-function smallestKey(cursors: readonly Cursor[]): Key | undefined {
-  let first: Key | undefined;
-  for (const { key } of cursors) {
-    if (key !== undefined && (first === undefined || key < first)) first = key;
+/** The keys of several cursors, each once. */
+class MergedCursor {
+  readonly #cursors: readonly Cursor[];
+  key: Key | undefined;
+
+  constructor(cursors: readonly Cursor[]) {
+    this.#cursors = cursors;
+    this.#findKey();
   }
-  return first;
+
+  /** Moves to the next key. */
+  advance(): void {
+    if (this.key === undefined) return;
+    for (const cursor of this.#cursors) cursor.advancePast(this.key);
+    this.#findKey();
+  }
+
+  #findKey(): void {
+    let first: Key | undefined;
+    for (const { key } of this.#cursors) {
+      if (key !== undefined && (first === undefined || key < first)) first = key;
+    }
+    this.key = first;
+  }
 }
 
 class LayerCursor implements Cursor {

@@ -51,8 +51,8 @@ interface ReclaimStep {
   readonly change: Change;
   /** Records that the step may still change. */
   budget: number;
-  /** The lowest key that the step itself has queued since its last read of the queue. */
-  queued: Key | null;
+  /** The keys that the step itself has queued since it began to read the queue. */
+  readonly queued: Set<Key>;
 }
 
 /** A row of the reclaim queue. */
@@ -80,7 +80,7 @@ const QUEUE = { start: TABLE_BYTE.reclaim as Key, end: prefixEnd(TABLE_BYTE.recl
  * retention has passed.
  */
 export function reclaim(change: Change, { recordsMax, versionsMax }: Reclaim): void {
-  const step: ReclaimStep = { change, budget: recordsMax, queued: null };
+  const step: ReclaimStep = { change, budget: recordsMax, queued: new Set() };
   const oldest = oldestPendingIndex(change);
   if (oldest !== undefined && needsTimeRow(change, oldest, change.nowMs)) recordTime(change);
   const floor = raiseHistoryFloor(change, recordsMax, versionsMax);
@@ -90,15 +90,42 @@ export function reclaim(change: Change, { recordsMax, versionsMax }: Reclaim): v
   dropTombstones(step);
   let start: Key = QUEUE.start;
   while (step.budget > 0) {
-    const items = change.rows(RECLAIMS, { start, end }, step.budget).map(toItem);
-    for (const item of items) {
-      if (step.budget > 0) reclaimItem(step, item);
+    let last: Key | undefined;
+    for (const item of queuedItems(step, { start, end }, step.budget)) {
+      if (step.budget <= 0) return;
+      reclaimItem(step, item);
+      last = item.key;
     }
-    const last = items.at(-1)?.key;
     if (last === undefined) return;
-    // The items may have queued rows that sort before the last row of this read.
-    start = step.queued !== null && step.queued < last ? step.queued : keyAfter(last);
-    step.queued = null;
+    // The items may have queued rows that sort before the last one.
+    const queued = [...step.queued].sort()[0];
+    start = queued !== undefined && queued < last ? queued : keyAfter(last);
+    step.queued.clear();
+  }
+}
+
+/** Rows of the queue that are read together. Most steps need a part of the rows that they may change. */
+const QUEUE_ROWS = 64;
+
+/** Yields at most `limit` items that were in the queue before the first of them is reclaimed. */
+function* queuedItems(
+  { change, queued }: ReclaimStep,
+  range: { readonly start: Key; readonly end: Key },
+  limit: number,
+): Generator<QueueItem, void, void> {
+  let { start } = range;
+  const rowsMax = Math.min(QUEUE_ROWS, limit);
+  for (let count = 0; count < limit; ) {
+    const rows = change.rows(RECLAIMS, { start, end: range.end }, rowsMax);
+    for (const row of rows) {
+      if (count === limit) return;
+      if (queued.has(row.key)) continue;
+      count += 1;
+      yield toItem(row);
+    }
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    start = keyAfter(last.key);
   }
 }
 
@@ -195,7 +222,7 @@ function queuePart(
   change.putUnversioned(RECLAIMS, key, (before ?? 0) + 1);
   if (before === undefined) step.change.countReclaimRows(1);
   step.budget -= 1;
-  if (step.queued === null || key < step.queued) step.queued = key;
+  step.queued.add(key);
 }
 
 /** Deletes a superseded version from the history. The version of a position holds a reference. */

@@ -47,6 +47,13 @@ const packr = new Packr({ useRecords: false });
 /** Version of the encoding of every record, its first byte or field. */
 export const RECORD_VERSION = 1;
 
+/** Returns the fields of a row of a table of msgpack arrays. */
+export function fieldsOf(bytes: Uint8Array): Fields {
+  const fields = packr.unpack(bytes) as unknown[];
+  assert(fields.shift() === RECORD_VERSION, "the version of a record is supported");
+  return fields;
+}
+
 /** Makes a table of msgpack arrays: the version of the record, then its fields in order. */
 export function table<Value>(options: {
   readonly toFields: (value: Value) => Fields;
@@ -57,11 +64,7 @@ export function table<Value>(options: {
   const { toFields, fromFields, sizeBytes = () => 0, isCached = never } = options;
   return {
     encode: (value) => packr.pack([RECORD_VERSION, ...toFields(value)]),
-    decode: (bytes, key) => {
-      const fields = packr.unpack(bytes) as unknown[];
-      assert(fields.shift() === RECORD_VERSION, "the version of a record is supported");
-      return fromFields(fields, key);
-    },
+    decode: (bytes, key) => fromFields(fieldsOf(bytes), key),
     sizeBytes,
     isCached,
     isVersioned: false,

@@ -389,7 +389,11 @@ function* readRange(
   for (const { key, value } of entries) yield { key: plain(key), value: plain(value) };
 }
 
+/** Up to this length the engine keeps an array in its heap, until its buffer is used. */
+const HEAP_ARRAY_BYTES = 64;
+
 /** Returns the same bytes as a plain Uint8Array, as the memory store does, and not as a Buffer. */
 function plain(bytes: Uint8Array): Uint8Array {
+  if (bytes.length <= HEAP_ARRAY_BYTES) return new Uint8Array(bytes);
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }

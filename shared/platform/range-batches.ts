@@ -1,8 +1,9 @@
 import { compareBytes } from "../base/bytes.ts";
 import type { KeyValue, RangeOptions } from "../ports/ordered-store.ts";
 
-/** Rows of the first batch. Small, because many callers need a single row. */
-const BATCH_ENTRIES_MIN = 32;
+/** Rows of the first batch: many callers need a single row. Each batch is a multiple of the one before it. */
+const BATCH_ENTRIES_MIN = 1;
+const BATCH_GROWTH = 8;
 const BATCH_ENTRIES_MAX = 1024;
 /** A batch ends with the row that exceeds this size. A value has up to 8 MiB. */
 const BATCH_BYTES_MAX = 1024 * 1024;
@@ -39,7 +40,7 @@ export function* rangeInBatches(
     remaining -= batch.entries.length;
     const last = batch.entries.at(-1);
     rest = batch.ended || last === undefined ? null : restAfter(last.key, rest);
-    batchEntriesMax = Math.min(batchEntriesMax * 4, BATCH_ENTRIES_MAX);
+    batchEntriesMax = Math.min(batchEntriesMax * BATCH_GROWTH, BATCH_ENTRIES_MAX);
   }
 }
 

@@ -5,49 +5,9 @@ import type { NamespaceOperation } from "../../../master/namespace/command.ts";
 import { LOOKUP_ROWS_MAX, ReadBudget } from "../../../master/namespace/read-budget.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import type { EntryName } from "../../../shared/base/path.ts";
-import { MemoryStores } from "../../../shared/platform/memory-store.ts";
-import type { KeyValue, OrderedStore, RangeOptions } from "../../../shared/ports/ordered-store.ts";
 import type { FeedPosition } from "../../../shared/protocol/feed-api.ts";
-import { at, OWNER, TestStateMachine } from "./harness.ts";
-
-/** A state machine over a store that counts the rows that are read from it. */
-async function makeFixture() {
-  const store = await new MemoryStores().open("state");
-  const counts = { rows: 0, ranges: 0 };
-  function* counted(options: RangeOptions): Generator<KeyValue> {
-    counts.ranges += 1;
-    for (const row of store.range(options)) {
-      counts.rows += 1;
-      yield row;
-    }
-  }
-  const counting: OrderedStore = {
-    get: (key) => {
-      counts.rows += 1;
-      return store.get(key);
-    },
-    read: (key, decode) => {
-      counts.rows += 1;
-      return store.read(key, decode);
-    },
-    range: counted,
-    commit: (changes) => store.commit(changes),
-    snapshot: () => store.snapshot(),
-    sizeBytes: () => store.sizeBytes(),
-    close: () => store.close(),
-  };
-  const machine = await TestStateMachine.make({ store: counting });
-  /** Returns the result of `read` and the number of rows and ranges that it has read. */
-  const count = <Result>(
-    read: () => Result,
-  ): { readonly result: Result; readonly rows: number } => {
-    counts.rows = 0;
-    counts.ranges = 0;
-    const result = read();
-    return { result, rows: counts.rows + counts.ranges };
-  };
-  return { machine, count };
-}
+import { countedMachine } from "./counted-machine.ts";
+import { at, OWNER, type TestStateMachine } from "./harness.ts";
 
 const makeDirectory = (path: string, parents = false): NamespaceOperation => {
   return { kind: "make-directory", target: at(path), parents, ...OWNER };
@@ -76,7 +36,7 @@ async function makeSpool(machine: TestStateMachine, count: number): Promise<LogI
 
 describe("a listing as of the past", () => {
   it("looks at a bounded number of names in each page, and continues after them", async () => {
-    const { machine, count } = await makeFixture();
+    const { machine, count } = await countedMachine();
     const before = await makeSpool(machine, 4_000);
     const names: string[] = [];
     let pages = 0;
@@ -94,7 +54,7 @@ describe("a listing as of the past", () => {
   });
 
   it("looks at names that are newer than its index in bounded steps too", async () => {
-    const { machine, count } = await makeFixture();
+    const { machine, count } = await countedMachine();
     machine.run(makeDirectory("/d"));
     const before = machine.index;
     for (let start = 0; start < 4_000; start += 500) {
@@ -107,7 +67,7 @@ describe("a listing as of the past", () => {
   });
 
   it("does not read all versions of a name that was replaced many times", async () => {
-    const { machine, count } = await makeFixture();
+    const { machine, count } = await countedMachine();
     machine.run(makeDirectory("/d"), create("/d/a"), create("/d/b"));
     const indexes: LogIndex[] = [];
     for (let round = 0; round < 800; round += 1) {
@@ -129,7 +89,7 @@ describe("a listing as of the past", () => {
   });
 
   it("shows each state of names with many versions", async () => {
-    const { machine } = await makeFixture();
+    const { machine } = await countedMachine();
     machine.run(makeDirectory("/d"));
     const states = new Map<LogIndex, string[]>();
     const present = new Set<string>();
@@ -153,7 +113,7 @@ describe("a listing as of the past", () => {
   });
 
   it("is never an empty page for a client that would take it for the end", async () => {
-    const { machine } = await makeFixture();
+    const { machine } = await countedMachine();
     const index = await makeSpool(machine, 4_000);
     let turns = 0;
     const yieldTurn = async (): Promise<void> => {
@@ -177,7 +137,7 @@ describe("a listing as of the past", () => {
 
 /** Makes directories below each other: `/d/d/…`. @returns the inode of the deepest one */
 async function makeDeep(levels: number) {
-  const fixture = await makeFixture();
+  const fixture = await countedMachine();
   const { machine } = fixture;
   machine.run(makeDirectory("/d"));
   let { inode } = machine.namespace.stat(at("/d"));
@@ -226,7 +186,7 @@ describe("a lookup by inode", () => {
 
 describe("a page of the feed", () => {
   it("ends when the paths of its events have cost enough", async () => {
-    const { machine, count } = await makeFixture();
+    const { machine, count } = await countedMachine();
     const from = { index: (machine.index + 1) as LogIndex, sequence: 0 };
     machine.run(makeDirectory("/d".repeat(400), true));
     await machine.namespace.flush();
@@ -252,7 +212,7 @@ describe("a page of the feed", () => {
 
 describe("a page of a path history", () => {
   it("ends when it has cost enough, and continues", async () => {
-    const { machine, count } = await makeFixture();
+    const { machine, count } = await countedMachine();
     const path = "/d".repeat(400);
     machine.run(makeDirectory(path, true));
     for (let mode = 0; mode < 100; mode += 1) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type Key, TABLE_BYTE, textToBytes, u64 } from "../../../master/namespace/keys.ts";
+import { type Key, readU64, TABLE_BYTE, textToBytes, u64 } from "../../../master/namespace/keys.ts";
 import { Overlay } from "../../../master/namespace/overlay.ts";
 import { TIMES } from "../../../master/namespace/tables.ts";
 import { ENTRIES } from "../../../master/namespace/tree-tables.ts";
@@ -8,6 +8,7 @@ import type { AshlarError } from "../../../shared/base/errors.ts";
 import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { OrderedStore, StoreChange } from "../../../shared/ports/ordered-store.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
 
 const key = (index: number): Key => (TABLE_BYTE.time + u64(index)) as Key;
 const ALL = { start: key(0), end: key(1_000) };
@@ -109,6 +110,75 @@ describe("Overlay", () => {
     overlay.delete(TIMES, key(9));
     overlay.insert(TIMES, key(3), 3);
     assert.deepEqual(scan(), [3, 4, 5, 7]);
+  });
+});
+
+/** An overlay with random changes, and a map with the same changes. */
+class OverlayModel {
+  readonly #random: SeededRandom;
+  readonly #overlay: Overlay;
+  #model = new Map<number, number>();
+
+  constructor(overlay: Overlay, random: SeededRandom) {
+    this.#overlay = overlay;
+    this.#random = random;
+  }
+
+  below(bound: number): number {
+    return Math.floor(this.#random.fraction() * bound);
+  }
+
+  /** Applies an entry with a few changes. Some entries are rolled back. */
+  applyEntry(value: number): void {
+    const before = new Map(this.#model);
+    this.#overlay.begin();
+    for (let change = this.below(6); change > 0; change -= 1) {
+      this.#changeRow(this.below(20), value);
+      if (this.below(4) === 0) this.checkRange();
+    }
+    if (this.below(4) === 0) {
+      this.#overlay.rollback();
+      this.#model = before;
+    }
+    this.#overlay.end();
+  }
+
+  #changeRow(index: number, value: number): void {
+    if (this.below(3) > 0) {
+      this.#overlay.delete(TIMES, key(index));
+      this.#model.delete(index);
+    } else {
+      this.#overlay.set(TIMES, key(index), value);
+      this.#model.set(index, value);
+    }
+  }
+
+  checkRange(): void {
+    const [start, end, limit] = [this.below(8), this.below(25), this.below(4)];
+    const rows = this.#overlay.rows(TIMES, { start: key(start), end: key(end) }, limit);
+    const expected = [...this.#model]
+      .filter(([index]) => index >= start && index < end)
+      .sort(([left], [right]) => left - right)
+      .slice(0, limit);
+    assert.deepEqual(
+      rows.map(({ key: found, value }) => [readU64(found, 1), value]),
+      expected,
+    );
+  }
+}
+
+describe("a range of the overlay", () => {
+  it("has the rows of a sorted map, in every order of changes, flushes and reads", async () => {
+    const random = new SeededRandom(7);
+    for (let round = 0; round < 40; round += 1) {
+      const { overlay, store } = await openOverlay();
+      const model = new OverlayModel(overlay, random);
+      for (let step = 0; step < 60; step += 1) {
+        model.applyEntry(step);
+        if (model.below(5) === 0) await flush(overlay, store);
+        model.checkRange();
+      }
+    }
   });
 });
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { NamespaceOperation } from "../../../master/namespace/command.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
+import { countedMachine } from "./counted-machine.ts";
 import {
   assertOk,
   at,
@@ -82,6 +83,22 @@ describe("reclaim", () => {
     checkInvariants(machine.store);
     assert.equal(machine.namespace.counters().chunkCount, 0);
     assert.equal(machine.namespace.purgesOf(serverId("s1"), 10).length, 2);
+  });
+
+  it("reads each row a few times, however many deleted rows are not flushed yet", async () => {
+    const { machine, count } = await countedMachine();
+    const filesMax = 600;
+    for (let file = 0; file < filesMax; file += 1) machine.run(createFile(`/${file}`));
+    for (let file = 0; file < filesMax; file += 1) {
+      machine.nowMs += 5;
+      machine.run({ kind: "unlink", target: at(`/${file}`) });
+    }
+    await machine.namespace.flush();
+    const { result: steps, rows } = count(() => machine.expireAndReclaim(50));
+    assert.equal(machine.namespace.counters().historyVersions, 0);
+    // Events, rows of the queue, inodes: 2 + 3 + 1. A step reads some rows of the queue that it leaves.
+    assert.ok(steps > 80, `${steps} steps`);
+    assert.ok(rows < 40 * filesMax, `${rows} rows`);
   });
 
   it("reads no rows for the purges of a server while none is pending", async (test) => {
