@@ -14,19 +14,23 @@ export interface FleetSize {
   readonly watchers: number;
 }
 
+/** The environment of a suite that needs no cluster. */
+export interface AloneContext {
+  /** A temporary directory. */
+  readonly work: string;
+  /** Reports a figure as soon as it is measured. */
+  readonly report: (measurement: Measurement) => void;
+}
+
 /**
  * The environment of a suite: a new cluster of 3 masters, and 3 chunkservers unless the suite simulates
  * them, with fsync on.
  */
-export interface BenchContext {
+export interface BenchContext extends AloneContext {
   readonly cluster: LocalCluster;
   readonly fileSystem: FileSystem;
   readonly cpu: CpuMeter;
-  /** A temporary directory. */
-  readonly work: string;
   /** Number of files that the scale suite creates. */
   readonly files: number;
   readonly fleet: FleetSize;
-  /** Reports a figure as soon as it is measured. */
-  readonly report: (measurement: Measurement) => void;
 }

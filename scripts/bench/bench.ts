@@ -4,19 +4,21 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { LocalCluster, type UpOptions } from "../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../client/connect.ts";
-import type { BenchContext, FleetSize } from "./bench-context.ts";
+import type { AloneContext, BenchContext, FleetSize } from "./bench-context.ts";
 import { CpuMeter } from "./cpu-seconds.ts";
 import { measureFailover } from "./failover.ts";
 import { FLEET_CLUSTER, measureFleet } from "./fleet/fleet.ts";
 import { describe, type Measurement } from "./measurement.ts";
 import { measureMetadata } from "./metadata.ts";
+import { measureReclaim } from "./reclaim/reclaim.ts";
 import { measureScale } from "./scale.ts";
 import { measureSequential } from "./sequential.ts";
 import { measureSmallFiles } from "./small-files.ts";
 
-/** A group of figures, measured on a cluster of its own. */
+/** A group of figures, measured on a cluster of its own, or without one. */
 interface Suite {
-  readonly measure: (bench: BenchContext) => Promise<void>;
+  readonly measure?: (bench: BenchContext) => Promise<void>;
+  readonly measureAlone?: (bench: AloneContext) => Promise<void>;
   /** Differences from a cluster of 3 masters and 3 chunkservers. */
   readonly cluster?: Pick<UpOptions, "chunkservers" | "masterSettings">;
   /** Whether it takes many minutes. Such a suite runs only if it is named. */
@@ -28,6 +30,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   small: { measure: measureSmallFiles },
   meta: { measure: measureMetadata },
   failover: { measure: measureFailover },
+  reclaim: { measureAlone: measureReclaim },
   scale: { measure: measureScale, isLong: true },
   fleet: { measure: measureFleet, cluster: FLEET_CLUSTER, isLong: true },
 };
@@ -110,6 +113,8 @@ async function runSuite(
   const work = await mkdtemp(join(tmpdir(), "ashlar-bench-"));
   let cluster: LocalCluster | null = null;
   try {
+    await suite.measureAlone?.({ work, report: settings.report });
+    if (suite.measure === undefined) return;
     cluster = await LocalCluster.up({
       directory: join(work, "cluster"),
       masters: 3,
