@@ -1,6 +1,7 @@
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import type { FeedPosition } from "../../shared/protocol/feed-api.ts";
+import { isBefore } from "../namespace/feed-query.ts";
 import type { ByteText } from "../namespace/keys.ts";
 import type { MasterDeps } from "./leader-context.ts";
 import { WatchIndex } from "./watch-index.ts";
@@ -118,7 +119,7 @@ export class FeedHub {
   #readEvents(): void {
     const from = this.#position;
     const { env, namespace } = this.#deps;
-    const page = namespace().feedPlaces(from, EVENTS_PER_TURN);
+    const page = namespace().feedPlaces({ from, rowsMax: EVENTS_PER_TURN });
     const isCut = page !== null && page.next.index <= namespace().appliedIndex;
     this.#readDueMs = isCut ? 0 : env.clock.monotonicMs() + READ_INTERVAL_MS;
     if (page === null) {
@@ -153,8 +154,4 @@ export class FeedHub {
     this.#waiting.delete(waiting.within, waiting);
     settle(waiting);
   }
-}
-
-function isBefore(left: FeedPosition, right: FeedPosition): boolean {
-  return left.index < right.index || (left.index === right.index && left.sequence < right.sequence);
 }

@@ -11,7 +11,7 @@ import {
   WIRE_COMMAND_BYTES_MAX,
 } from "../namespace/command.ts";
 import { encodeCommand } from "../namespace/command-encoding.ts";
-import { checkLeastCost } from "../namespace/cost.ts";
+import { COST_HINT, checkLeastCost } from "../namespace/cost.ts";
 import { checkLevel, FEATURE_LEVEL_COST } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 import { errorOfRefused } from "../namespace/refused-answer.ts";
@@ -55,7 +55,7 @@ export async function propose(
     throw new AshlarError(
       "TOO_LARGE",
       `Cannot commit a change of ${bytes.length} bytes: expected at most ${WIRE_COMMAND_BYTES_MAX}`,
-      { hint: "Split the transaction into smaller ones" },
+      { hint: COST_HINT },
     );
   }
   if (command.kind === "transact" && namespace().featureLevel >= FEATURE_LEVEL_COST) {

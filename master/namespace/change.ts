@@ -2,11 +2,7 @@ import { assert } from "../../shared/base/assert.ts";
 import type { ChunkId, InodeId, LogIndex } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import { CostMeter, ENTRY_UNITS_MAX } from "./cost.ts";
-import {
-  FEATURE_LEVEL_COST,
-  FEATURE_LEVEL_FIRST,
-  FEATURE_LEVEL_LONG_FILES,
-} from "./feature-levels.ts";
+import { FEATURE_LEVEL_COST, FEATURE_LEVEL_LONG_FILES } from "./feature-levels.ts";
 import type { FeedRecord } from "./feed-records.ts";
 import { FEED, feedKey, storedBytes } from "./feed-table.ts";
 import {
@@ -36,7 +32,6 @@ import type { ReplicaChanges } from "./replica-changes.ts";
 import { State } from "./state.ts";
 import {
   DIRECTORIES,
-  FEATURE_LEVEL,
   POSITIONS,
   RECLAIMS,
   type Table,
@@ -80,7 +75,7 @@ type Mutable<Value> = { -readonly [Field in keyof Value]: Value[Field] };
  */
 export class Change extends State {
   readonly index: LogIndex;
-  /** The leader's time in ms since 1970. Monotone over all entries. */
+  /** The cluster's time in ms since 1970. Increases over all entries, except at a step of the clock. */
   readonly nowMs: number;
   readonly hasher: Hasher;
   /** `contentRoot` of an empty file of the default chunk size. Most files start empty. */
@@ -132,8 +127,7 @@ export class Change extends State {
 
   /** Whether `FEATURE_LEVEL_LONG_FILES` is reached. Not counted: the units of lower levels must not change. */
   get isLongWorkDivided(): boolean {
-    const level = this.#layers.get(FEATURE_LEVEL, META_KEY.featureLevel) ?? FEATURE_LEVEL_FIRST;
-    return level >= FEATURE_LEVEL_LONG_FILES;
+    return new State(this.#layers).featureLevel >= FEATURE_LEVEL_LONG_FILES;
   }
 
   /** Counts the bytes of the command. */

@@ -15,7 +15,7 @@ import {
 import { HISTORY } from "./tree-tables.ts";
 
 /*
- * The cost of an entry in units. A unit is about a microsecond on a slow core (docs/decisions/0013).
+ * The cost of an entry in units. A unit is about a microsecond on a slow core (docs/decisions/0014).
  * The units depend on the entry and the state only, so every member counts the same. From feature
  * level 7 on they are part of the replicated behaviour: a change that reads or writes other rows may
  * change which commands are refused, and then needs a feature level. `test/master/namespace/cost.test.ts`

@@ -6,7 +6,8 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *
  * The feature level of a cluster says what its members may write to the log and the state. It never
  * decreases. A log entry raises it when the cluster is founded, and when an operator has finished an
- * upgrade and every member has reported that it supports the new level. A change of the replicated data (a new command, a changed encoding of a record) needs a new level.
+ * upgrade and every member has reported that it supports the new level. A change of the replicated
+ * data (a new command, a changed encoding of a record) needs a new level.
  *
  *     1  every command whose level in `COMMAND_LEVELS` is 1
  *     2  checkpoints

@@ -93,30 +93,28 @@ export interface FeedSource {
  * @throws {Refusal} INDEX_EXPIRED if the feed no longer has every event from `from` on
  */
 export function readFeed(source: FeedSource, request: FeedRequest): FeedPage {
-  const { state, appliedIndex } = source;
-  const { from, rowsMax, bytesMax } = request;
-  checkKept(state, from);
-  const rows = state.rows(FEED, { start: feedKey(from), end: FEED_END }, rowsMax);
-  const isCut = rows.length === rowsMax;
+  checkKept(source.state, request.from);
+  const { stored: all, budget, next, isLast } = readRows(source, request);
   const events: FeedEvent[] = [];
   let bytes = 0;
-  const budget = new ReadBudget(Number.POSITIVE_INFINITY);
-  for (const stored of storedEvents(state, { rows, isCut, budget })) {
+  for (const stored of all) {
     const event = eventFor(request.within, stored, source);
     if (event !== null) {
       events.push(event);
       bytes += eventBytes(event);
     }
-    if (bytes > bytesMax || budget.rows > PATH_ROWS_MAX) {
+    if (bytes > request.bytesMax || budget.rows > PATH_ROWS_MAX) {
       return { events, next: after(stored.position), isLast: false };
     }
   }
-  const last = rows.at(-1);
-  if (isCut && last !== undefined) {
-    return { events, next: after(feedPositionOf(last.key)), isLast: false };
-  }
-  const end = { index: (appliedIndex + 1) as LogIndex, sequence: 0 };
-  return { events, next: laterOf(from, end), isLast: true };
+  return { events, next, isLast };
+}
+
+/** The paths of some events in order. */
+export interface PlacesPage {
+  readonly places: readonly FeedPlaces[];
+  /** Position where the next page starts. */
+  readonly next: FeedPosition;
 }
 
 /**
@@ -124,24 +122,44 @@ export function readFeed(source: FeedSource, request: FeedRequest): FeedPage {
  * event from there on.
  */
 export function readPlaces(
+  source: Pick<FeedSource, "state" | "appliedIndex">,
+  request: Pick<FeedRequest, "from" | "rowsMax">,
+): PlacesPage | null {
+  if (request.from.index < oldestFeedIndex(source.state)) return null;
+  const { stored: all, budget, next } = readRows(source, request);
+  const places: FeedPlaces[] = [];
+  for (const stored of all) {
+    places.push(placesOf(stored));
+    if (budget.rows > PATH_ROWS_MAX) return { places, next: after(stored.position) };
+  }
+  return { places, next };
+}
+
+/** At most `rowsMax` events of the feed, with what a page of them needs. */
+interface StoredRows {
+  readonly stored: Generator<StoredEvent, void, void>;
+  /** Counts the rows that the paths of the events need. */
+  readonly budget: ReadBudget;
+  /** Position after all of `stored`. */
+  readonly next: FeedPosition;
+  /** Whether the feed has no event after them. */
+  readonly isLast: boolean;
+}
+
+function readRows(
   { state, appliedIndex }: Pick<FeedSource, "state" | "appliedIndex">,
-  from: FeedPosition,
-  rowsMax: number,
-): { readonly places: readonly FeedPlaces[]; readonly next: FeedPosition } | null {
-  if (from.index < oldestFeedIndex(state)) return null;
+  { from, rowsMax }: Pick<FeedRequest, "from" | "rowsMax">,
+): StoredRows {
   const rows = state.rows(FEED, { start: feedKey(from), end: FEED_END }, rowsMax);
   const isCut = rows.length === rowsMax;
-  const places: FeedPlaces[] = [];
   const budget = new ReadBudget(Number.POSITIVE_INFINITY);
-  for (const stored of storedEvents(state, { rows, isCut, budget })) {
-    places.push(placesOf(stored));
-    if (budget.rows > PATH_ROWS_MAX) break;
+  const stored = storedEvents(state, { rows, isCut, budget });
+  const last = rows.at(-1);
+  if (isCut && last !== undefined) {
+    return { stored, budget, next: after(feedPositionOf(last.key)), isLast: false };
   }
-  const last = places.at(-1);
-  if ((isCut || places.length < rows.length) && last !== undefined)
-    return { places, next: after(last.position) };
   const end = { index: (appliedIndex + 1) as LogIndex, sequence: 0 };
-  return { places, next: laterOf(from, end) };
+  return { stored, budget, next: isBefore(from, end) ? end : from, isLast: true };
 }
 
 const after = ({ index, sequence }: FeedPosition): FeedPosition => ({
@@ -149,10 +167,10 @@ const after = ({ index, sequence }: FeedPosition): FeedPosition => ({
   sequence: sequence + 1,
 });
 
-const laterOf = (left: FeedPosition, right: FeedPosition): FeedPosition =>
-  left.index > right.index || (left.index === right.index && left.sequence > right.sequence)
-    ? left
-    : right;
+/** Returns whether a position of the feed is before another one. */
+export function isBefore(left: FeedPosition, right: FeedPosition): boolean {
+  return left.index < right.index || (left.index === right.index && left.sequence < right.sequence);
+}
 
 function checkKept(state: State, from: FeedPosition): void {
   const oldestIndex = oldestFeedIndex(state);

@@ -5,7 +5,7 @@ import type { DirectoryInode, FileInode, InodeRecord } from "./records.ts";
 
 /** The fields of every event. */
 interface FeedCommon {
-  /** The leader's time in ms since 1970. Monotone over all entries. */
+  /** The cluster's time in ms since 1970. Increases over all entries, except at a step of the clock. */
   readonly timeMs: number;
   readonly inode: InodeId;
   readonly inodeKind: InodeRecord["kind"];

@@ -1,6 +1,6 @@
 import type { CostMeter } from "./cost.ts";
 import type { Key } from "./keys.ts";
-import type { KeyRange, Overlay, RecordReader, Row } from "./overlay.ts";
+import { type KeyRange, type Overlay, type RecordReader, type Row, takeRows } from "./overlay.ts";
 import type { Table } from "./tables.ts";
 
 /** The overlay as one entry reads and writes it: each row counts. See `Overlay`. */
@@ -26,13 +26,7 @@ export class MeteredOverlay implements RecordReader {
   }
 
   rows<Value>(table: Table<Value>, range: KeyRange, limit: number): Row<Value>[] {
-    const rows: Row<Value>[] = [];
-    if (limit === 0) return rows;
-    for (const row of this.scan(table, range)) {
-      rows.push(row);
-      if (rows.length === limit) break;
-    }
-    return rows;
+    return takeRows(this.scan(table, range), limit);
   }
 
   set<Value>(table: Table<Value>, key: Key, value: Value): void {

@@ -12,7 +12,6 @@ import { joinPath } from "../../shared/base/path.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { OrderedStore, StoreChange } from "../../shared/ports/ordered-store.ts";
 import type { Attributes } from "../../shared/protocol/attributes.ts";
-import type { FeedPosition } from "../../shared/protocol/feed-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
 import { StateHash } from "../../shared/protocol/state-hash.ts";
@@ -28,6 +27,7 @@ import {
   type FeedPage,
   type FeedRequest,
   oldestFeedIndex,
+  type PlacesPage,
   readFeed,
   readPlaces,
 } from "./feed-query.ts";
@@ -312,9 +312,9 @@ export class Namespace implements StateMachine {
   }
 
   /** Returns the paths of the events from a position on: see `readPlaces`. */
-  feedPlaces(from: FeedPosition, rowsMax: number): ReturnType<typeof readPlaces> {
+  feedPlaces(request: Pick<FeedRequest, "from" | "rowsMax">): PlacesPage | null {
     const { appliedIndex } = this;
-    return readPlaces({ state: this.#state, appliedIndex }, from, rowsMax);
+    return readPlaces({ state: this.#state, appliedIndex }, request);
   }
 
   /** Returns the lowest index from which the feed contains every event. */

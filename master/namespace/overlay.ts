@@ -146,13 +146,7 @@ export class Overlay implements RecordReader {
 
   /** Returns at most `limit` rows, in key order. */
   rows<Value>(table: Table<Value>, range: KeyRange, limit: number): Row<Value>[] {
-    const rows: Row<Value>[] = [];
-    if (limit === 0) return rows;
-    for (const row of this.scan(table, range)) {
-      rows.push(row);
-      if (rows.length === limit) break;
-    }
-    return rows;
+    return takeRows(this.scan(table, range), limit);
   }
 
   /** Starts an entry: until `end`, `rollback` can undo the changes since this call. */
@@ -250,6 +244,17 @@ export class Overlay implements RecordReader {
       throw error;
     }
   }
+}
+
+/** Returns at most `limit` of the rows. Reads no further row. */
+export function takeRows<Value>(rows: Iterable<Row<Value>>, limit: number): Row<Value>[] {
+  const taken: Row<Value>[] = [];
+  if (limit === 0) return taken;
+  for (const row of rows) {
+    taken.push(row);
+    if (taken.length === limit) break;
+  }
+  return taken;
 }
 
 function damaged(key: Key, cause: unknown): AshlarError {

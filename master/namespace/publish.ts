@@ -2,7 +2,6 @@ import { present } from "../../shared/base/assert.ts";
 import { concatBytes } from "../../shared/base/bytes.ts";
 import { DIGEST_BYTES, type SessionId } from "../../shared/base/ids.ts";
 import {
-  contentRootOf,
   LIST_ROOT_CHUNKS_MAX,
   SEGMENT_CHUNKS,
   segmentDigestOf,
@@ -12,7 +11,7 @@ import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { OperationOf } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
 import type { VerifiedChunk } from "./command.ts";
-import { type ContentFields, chunkCountOf, positionsOf } from "./contents.ts";
+import { type ContentFields, chunkCountOf, chunkFields, positionsOf } from "./contents.ts";
 import { FEATURE_LEVEL_PUBLISH } from "./feature-levels.ts";
 import { putContent } from "./files.ts";
 import { type ContentId, stagedKey } from "./keys.ts";
@@ -72,11 +71,11 @@ function fieldsOf(
   const content = { kind: "chunks", contentId, chunkCount } as const;
   const file = { sizeBytes, chunkSizeBytes };
   if (chunkCount > LIST_ROOT_CHUNKS_MAX) {
-    const digests = digestsIn(upload.segments.digests);
-    return { ...file, contentRoot: treeRootOf(change.hasher, file, digests), content };
+    const contentRoot = treeRootOf(change.hasher, file, upload.segments.digests);
+    return { ...file, contentRoot, content };
   }
-  const ids = positionsOf(change, content).map(({ chunkId }) => chunkIdBytes(chunkId));
-  return { ...file, contentRoot: contentRootOf(change.hasher, file, ids), content };
+  const ids = positionsOf(change, content).map(({ chunkId }) => chunkId);
+  return chunkFields(change, { ...file, contentId }, ids);
 }
 
 /**
@@ -134,11 +133,4 @@ function lengthsAfter(
   const known = before === undefined || first === 1 ? firstFull : before.fullBytes;
   const isUniform = full.every((length) => length === known);
   return { fullBytes: isUniform ? known : 0, lastBytes };
-}
-
-function digestsIn(bytes: Uint8Array): readonly Uint8Array[] {
-  const count = bytes.length / DIGEST_BYTES;
-  return Array.from({ length: count }, (_, position) =>
-    bytes.subarray(position * DIGEST_BYTES, (position + 1) * DIGEST_BYTES),
-  );
 }

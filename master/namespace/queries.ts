@@ -51,9 +51,8 @@ export function readViewAt(
   budget: ReadBudget = new ReadBudget(),
 ): ReadView {
   const state = new State(new CountedRecords(records, budget));
-  if (at === undefined || at === appliedIndex) {
-    return { records, state, view: state, at: appliedIndex, isPast: false };
-  }
+  const isPast = at !== undefined && at !== appliedIndex;
+  if (!isPast) return { records, state, view: state, at: appliedIndex, isPast };
   const { historyFloor } = records.totals;
   if (at < historyFloor) {
     const facts = { index: at, oldestIndex: historyFloor };
@@ -62,8 +61,12 @@ export function readViewAt(
   if (at > appliedIndex) {
     throw refusal("index-unapplied", { index: at, appliedIndex });
   }
-  return { records, state, view: new PastView(state, at), at, isPast: true };
+  return { records, state, view: new PastView(state, at), at, isPast };
 }
+
+/** Returns `view` without a count of its rows: for reads that have a bound of their own. */
+const uncountedView = ({ records, at, isPast }: ReadView): TreeView =>
+  isPast ? new PastView(records, at) : records;
 
 /**
  * Returns the last index that was applied at or before `timeMs`: see `indexAtTime`.
@@ -111,8 +114,8 @@ export function list(reading: ReadView, target: Target, page: PageOptions): List
   if (directory.kind !== "directory") {
     throw refusal("not-directory", { path: showTarget(reading.view, target) });
   }
-  const { isPast, at } = reading;
-  const view = isPast ? new PastView(reading.records, at) : reading.records;
+  const { at } = reading;
+  const view = uncountedView(reading);
   const entries: { name: EntryName; attributes: Attributes }[] = [];
   let work = 0;
   let after: EntryName | null = null;
@@ -210,7 +213,7 @@ export function locate(
   target: Target,
   part: { readonly firstPosition: number; readonly count: number },
 ): ContentPart {
-  const { records, state, at, isPast } = reading;
+  const { records, state, at } = reading;
   const file = find(reading.view, target);
   if (file.kind === "directory") {
     throw refusal("not-file", { path: showTarget(reading.view, target) });
@@ -220,7 +223,7 @@ export function locate(
   if (content.kind === "inline") return { attributes, inlineBytes: content.bytes, chunks: [] };
   const count = Math.min(part.count, LOCATED_CHUNKS_MAX);
   const end = Math.min(content.chunkCount, part.firstPosition + count);
-  const view = isPast ? new PastView(records, at) : records;
+  const view = uncountedView(reading);
   const chunks: ContentPart["chunks"][number][] = [];
   for (let position = part.firstPosition; position < end; position += 1) {
     const record = present(

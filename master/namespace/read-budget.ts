@@ -23,10 +23,6 @@ export class ReadBudget {
     return this.#rows;
   }
 
-  get isSpent(): boolean {
-    return this.#rows >= this.#rowsMax;
-  }
-
   /** @throws {Refusal} TOO_LARGE */
   count(): void {
     this.#rows += 1;

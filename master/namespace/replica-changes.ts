@@ -6,8 +6,8 @@ const CHUNKS_MAX = 20_000;
 
 /**
  * The chunks whose replicas, or whose wanted number of replicas, applied entries have changed. Not
- * part of the state: the leader reads it to find chunks that lack replicas without a scan. A chunk
- * that an entry removes is not noted.
+ * part of the state: the leader reads it to find chunks that lack replicas without a scan. A noted
+ * chunk may have been removed since then.
  */
 export class ReplicaChanges {
   readonly #chunks = new Map<ChunkId, ChunkRecord>();

@@ -128,7 +128,7 @@ export class State implements RecordReader, TreeView {
     return this.#records.get(CLUSTER_FACTS, META_KEY.clusterFacts);
   }
 
-  /** The steps of the clock that are not before all time rows, by ascending index. */
+  /** The steps of the clock, by ascending index. A new step drops those that are before all time rows. */
   get clockSteps(): readonly ClockStep[] {
     return this.#records.get(CLOCK_STEPS, META_KEY.clockSteps) ?? [];
   }

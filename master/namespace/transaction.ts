@@ -91,9 +91,10 @@ function describeInode(
 }
 
 /**
- * Returns the outcome of a refused command. Called before the rollback.
+ * Returns the outcome of a refused command.
  *
- * @param operation the refused operation of a transaction
+ * @param operation the refused operation of a transaction: the call is then before the rollback, because the
+ *   details show its target as the operations before it left it
  */
 export function refusedOutcome(
   change: Change,

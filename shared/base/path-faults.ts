@@ -13,7 +13,7 @@ export type FaultFacts = {
   readonly bytes: number;
 };
 
-/** The words of each fault. `shown` is the path or the name on one line, cut to a bounded length. */
+/** The code and the words of each fault. `shown` is the path or the name on one line, cut to a bounded length. */
 export const PATH_FAULTS = {
   "path-not-absolute": {
     code: "INVALID_ARGUMENT",

@@ -67,7 +67,7 @@ export function contentRootOf(
   file: { readonly sizeBytes: number; readonly chunkSizeBytes: number },
   chunkIds: readonly Uint8Array[],
 ): Digest {
-  return hasher.deriveKey(CONTENT_ROOT_CONTEXT, rootMaterial(file, chunkIds));
+  return hasher.deriveKey(CONTENT_ROOT_CONTEXT, rootMaterial(file, concatBytes(chunkIds)));
 }
 
 /** Returns the digest of up to SEGMENT_CHUNKS chunk ids: BLAKE3-256 in derive-key mode over them. */
@@ -80,11 +80,13 @@ export function segmentDigestOf(hasher: Hasher, chunkIds: readonly Uint8Array[])
  * Returns the content root of a large file: as `contentRootOf`, in another context, over the digests of
  * its segments instead of its chunk ids. A segment has SEGMENT_CHUNKS chunks, the last one the rest. So
  * the root of a file that grows is known without its whole list of chunks.
+ *
+ * @param segments the concatenated digests
  */
 export function treeRootOf(
   hasher: Hasher,
   file: { readonly sizeBytes: number; readonly chunkSizeBytes: number },
-  segments: readonly Uint8Array[],
+  segments: Uint8Array,
 ): Digest {
   return hasher.deriveKey(CONTENT_TREE_CONTEXT, rootMaterial(file, segments));
 }
@@ -100,7 +102,7 @@ export function publishedRootOf(
   for (let start = 0; start < chunkIds.length; start += SEGMENT_CHUNKS) {
     segments.push(segmentDigestOf(hasher, chunkIds.slice(start, start + SEGMENT_CHUNKS)));
   }
-  return treeRootOf(hasher, file, segments);
+  return treeRootOf(hasher, file, concatBytes(segments));
 }
 
 /** Returns whether `root` is a content root of a file with these chunks, in one of its two forms. */
@@ -110,20 +112,20 @@ export function isContentRoot(
   { chunkIds, root }: { readonly chunkIds: readonly Uint8Array[]; readonly root: Uint8Array },
 ): boolean {
   if (equalBytes(contentRootOf(hasher, file, chunkIds), root)) return true;
+  if (chunkIds.length <= LIST_ROOT_CHUNKS_MAX) return false;
   return equalBytes(publishedRootOf(hasher, file, chunkIds), root);
 }
 
+/** @param digests concatenated */
 function rootMaterial(
   file: { readonly sizeBytes: number; readonly chunkSizeBytes: number },
-  digests: readonly Uint8Array[],
+  digests: Uint8Array,
 ): Uint8Array {
-  const material = new Uint8Array(16 + digests.length * DIGEST_BYTES);
+  assert(digests.length % DIGEST_BYTES === 0, "a digest has 32 bytes");
+  const material = new Uint8Array(16 + digests.length);
   const view = new DataView(material.buffer);
   view.setBigUint64(0, BigInt(file.sizeBytes), true);
   view.setBigUint64(8, BigInt(file.chunkSizeBytes), true);
-  for (const [position, digest] of digests.entries()) {
-    assert(digest.length === DIGEST_BYTES, "a digest has 32 bytes");
-    material.set(digest, 16 + position * DIGEST_BYTES);
-  }
+  material.set(digests, 16);
   return material;
 }

@@ -28,9 +28,9 @@ async function makeHub({ sleep = async () => {} }: { sleep?: () => Promise<void>
   const env = { clock: { monotonicMs: () => nowMs, yieldTurn: async () => {}, sleep } };
   const namespace = () => {
     const { namespace: state } = machine;
-    const feedPlaces: typeof state.feedPlaces = (from, rowsMax) => {
+    const feedPlaces: typeof state.feedPlaces = (request) => {
       reads += 1;
-      return state.feedPlaces(from, rowsMax);
+      return state.feedPlaces(request);
     };
     return { appliedIndex: state.appliedIndex, feedPlaces };
   };
