@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { AshlarError } from "../shared/base/errors.ts";
+import { JOIN_TOKEN_LENGTH_MAX } from "../shared/protocol/enrolment-api.ts";
 import { addressSchema, clusterIdSchema, serverIdSchema } from "../shared/protocol/schemas.ts";
 
 const KIB = 1024;
@@ -29,6 +30,11 @@ export const chunkserverConfigSchema = v.strictObject({
   host: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(255))),
   /** Cluster of this disk. Default: the first cluster that this server registers with. */
   clusterId: v.optional(clusterIdSchema),
+  /**
+   * Join token with which a new server enrols. Needed until the server has enrolled. A secret: the
+   * environment or a file is better than a flag, which other users of the machine can see.
+   */
+  joinToken: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(JOIN_TOKEN_LENGTH_MAX))),
   /** Server id expected in `dataDir`. Detects a disk that is not mounted. */
   serverId: v.optional(serverIdSchema),
   /** Free space that new chunks must leave. Default: the smaller of 5 GiB and 5 % of the disk. */
@@ -63,6 +69,7 @@ export const CHUNKSERVER_CONFIG_HELP: Readonly<Record<keyof ChunkserverConfig, s
   rack: "failure domain above the host (default)",
   host: "failure domain: the machine (default: its name)",
   clusterId: "the cluster this disk must belong to (default: the first it registers with)",
+  joinToken: "of `ashlar server token`; needed only the first time",
   serverId: "the server id that dataDir must have",
   reserveBytes: "free space that new chunks leave (the smaller of 5GiB and 5 % of the disk)",
   scrubBytesPerSecond: "read rate of the scrub per second; 0: no scrub (20MiB)",

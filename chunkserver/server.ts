@@ -16,8 +16,10 @@ import { RpcServer } from "../shared/wire/rpc-server.ts";
 import { registerChunkHandlers } from "./api/rpc-handlers.ts";
 import { advertisedAddress, type ChunkserverConfig, hostOf, reserveBytesFor } from "./config.ts";
 import { type ChunkserverCounters, exposeGauges, makeCounters } from "./metrics.ts";
+import { HeldKeys } from "./pipeline/held-keys.ts";
 import { WRITE_WINDOW_BYTES, WriteAdmission } from "./pipeline/write-admission.ts";
 import type { ChunkStore } from "./store/chunk-store.ts";
+import { Credential } from "./store/credential.ts";
 import { openChunkStore } from "./store/open-store.ts";
 import { RecentReads } from "./store/recent-reads.ts";
 import { MasterLink } from "./upkeep/master-link.ts";
@@ -93,7 +95,8 @@ export async function startChunkserver(
   );
   closers.defer(() => admission.idle()); // A cancelled write uses the store until it has ended.
   closers.defer(() => server.close(config.stopGraceMs));
-  let chunkKey = (): Uint8Array | null => null;
+  const keys = new HeldKeys(env.clock);
+  const credential = await Credential.open(storage.disk, env.log);
   const recentReads = new RecentReads();
   const slabs = slabPool(store, config.readBytesInFlightMax);
   const receive = {
@@ -102,17 +105,19 @@ export async function startChunkserver(
     store,
     admission,
     pool: pools.data,
-    chunkKey: () => chunkKey(),
+    keys,
   };
   const send = { ...counters, store, slabs, recentReads };
   registerChunkHandlers(server, { store, slabs, receive, send });
   const address = advertisedAddress(config, await server.listen(config.listen));
 
   const location = locationOf(config, store, address);
-  const deps = { config, env, store, counters, pools, location, admission, callbacks };
+  const deps = {
+    ...{ config, env, store, counters, pools, location, admission, callbacks },
+    ...{ keys, credential },
+  };
   const upkeep = startUpkeep(deps);
   closers.defer(() => upkeep.stop());
-  chunkKey = () => upkeep.link.chunkKey;
   const ready = (): { ready: boolean; reason?: string } => readiness(store, upkeep.link);
   const httpAddress = await openHttp(config, env, { store, ready, callbacks, closers });
   const owned = closers.move();
@@ -205,6 +210,8 @@ interface UpkeepDeps {
   readonly pools: Pools;
   readonly location: ServerLocation;
   readonly admission: WriteAdmission;
+  readonly keys: HeldKeys;
+  readonly credential: Credential;
   readonly callbacks: Partial<ChunkserverCallbacks>;
 }
 
@@ -213,6 +220,7 @@ function startUpkeep(deps: UpkeepDeps): {
   readonly stop: () => Promise<void>;
 } {
   const { config, env, store, counters, pools, location, admission, callbacks } = deps;
+  const { keys, credential } = deps;
   const log = env.log.child({ part: "upkeep" });
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -239,7 +247,11 @@ function startUpkeep(deps: UpkeepDeps): {
     attemptTimeoutMs: 1_000,
   });
   const activeWrites = (): number => admission.count + orders.copyCount;
-  const link = new MasterLink({ store, channel, location, results, activeWrites });
+  const link = new MasterLink({
+    ...{ store, channel, location, results, activeWrites, log, keys, credential },
+    hasher: env.hasher,
+    joinToken: config.joinToken ?? null,
+  });
   const bytesPerSecond = config.scrubBytesPerSecond;
   const passDaysMax = config.scrubPassDaysMax;
   const scrub =

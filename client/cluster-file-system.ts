@@ -19,6 +19,7 @@ import { addCallerFrames } from "./caller-stack.ts";
 import type { ClientDeps } from "./client-deps.ts";
 import { Deadline } from "./deadline.ts";
 import type { FileSystem } from "./file-system.ts";
+import { ClusterEnrolment, type Enrolment } from "./masters/enrolment.ts";
 import { ClusterMasters, type Masters } from "./masters/membership.ts";
 import { removeServer } from "./masters/remove-server.ts";
 import { type AsOfState, indexAsOf, stateAsOf } from "./names/as-of.ts";
@@ -317,6 +318,11 @@ export class ClusterFileSystem implements FileSystem {
   get masters(): Masters {
     const { masters, env } = this.#deps;
     return new ClusterMasters(masters, env.clock);
+  }
+
+  get enrolment(): Enrolment {
+    const { masters, env } = this.#deps;
+    return new ClusterEnrolment(masters, env);
   }
 
   verify(path: PathInput, options: VerifyOptions = {}): AsyncIterable<VerifyResult> {

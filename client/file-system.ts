@@ -4,6 +4,7 @@ import type { PathInput } from "../shared/base/path.ts";
 import type { Attributes } from "../shared/protocol/attributes.ts";
 import type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
 import type { Operation, Precondition, StorageClass } from "../shared/protocol/namespace-api.ts";
+import type { Enrolment } from "./masters/enrolment.ts";
 import type { Masters } from "./masters/membership.ts";
 import type { AsOfState } from "./names/as-of.ts";
 import type { RestoreResult } from "./names/restore.ts";
@@ -249,6 +250,8 @@ export interface FileSystem extends AsyncDisposable {
   backup(options?: CallOptions): AsyncIterable<BackupPart>;
   /** Status and membership of the masters. */
   readonly masters: Masters;
+  /** The enrolment of chunkservers. */
+  readonly enrolment: Enrolment;
   /**
    * Reads and verifies a file, or every file below a directory. Yields one result per chunk, then
    * one result for the file.

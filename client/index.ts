@@ -28,6 +28,7 @@ export type {
   FileAttributes,
 } from "../shared/protocol/attributes.ts";
 export type { BackupHead } from "../shared/protocol/backup-api.ts";
+export type { EnrolmentStatus } from "../shared/protocol/enrolment-api.ts";
 export type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
 export type { MastersStatus } from "../shared/protocol/masters-api.ts";
 export type {
@@ -38,6 +39,11 @@ export type {
 } from "../shared/protocol/namespace-api.ts";
 export { connect } from "./connect.ts";
 export type { FileSystem } from "./file-system.ts";
+export type {
+  CloseEnrolmentOptions,
+  Enrolment,
+  JoinTokenOptions,
+} from "./masters/enrolment.ts";
 export type { AddMastersOptions, MasterAddress, Masters } from "./masters/membership.ts";
 export type { AsOfState } from "./names/as-of.ts";
 export type { RestoreResult } from "./names/restore.ts";

@@ -123,12 +123,14 @@ export async function startMaster(
   const deps = makeDeps(config, env, driver, pool);
   closers.use(deps.clock);
   const { services, monitor, upgrade } = makeServices(config, deps, pool);
+  const isFounding = (): boolean => deps.namespace().isUnused && upgrade.isPending;
+  const handlerDeps: MasterDeps = { ...deps, isFounding };
   closers.use(services);
   closers.use(monitor);
   const limits = { headBytesMax: TRANSACT_BYTES_MAX };
   const server = new RpcServer(wireDeps, { identity: () => identity, limits });
   closers.defer(() => server.close(config.stopGraceMs));
-  const feed = new FeedService(deps);
+  const feed = new FeedService(handlerDeps);
   // Disposed before the server waits for running streams, because a watch stream never ends without
   // an error.
   closers.defer(() => feed[Symbol.dispose]());
@@ -136,9 +138,9 @@ export async function startMaster(
   registerRaftHandlers(server, driver);
   const headFields = () => ({ clusterId, featureLevel: deps.namespace().featureLevel });
   registerBackupHandler(server, driver, { clock: env.clock, headFields });
-  registerNamespaceHandlers(server, deps);
+  registerNamespaceHandlers(server, handlerDeps);
   registerFleetHandlers(server, {
-    ...deps,
+    ...handlerDeps,
     fetchMasterStatus: (address) => fetchMasterStatus(pool, address),
   });
   registerMastersHandlers(server, {
@@ -189,7 +191,10 @@ function logMemberPhase(log: Log, driver: Driver, addCommand: string): void {
 }
 
 /** Registers the metrics of the history. */
-function registerHistoryMetrics(metrics: Metrics, { namespace }: MasterDeps): void {
+function registerHistoryMetrics(
+  metrics: Metrics,
+  { namespace }: Pick<MasterDeps, "namespace">,
+): void {
   metrics.gauge(
     "ashlar_master_history_versions",
     "Superseded records, replaced contents and removed files that the history keeps",
@@ -224,7 +229,7 @@ export function restoreMaster(
   });
 }
 
-type ServiceDeps = MasterDeps & {
+type ServiceDeps = Omit<MasterDeps, "isFounding"> & {
   readonly registry: Registry;
   readonly repair: Repair;
   readonly sessions: SessionMonitor;
@@ -286,6 +291,7 @@ function makeDeps(
 function makeServices(config: MasterConfig, deps: ServiceDeps, pool: ConnectionPool) {
   const reports = {
     ...deps,
+    random: deps.env.random,
     featureLevel: () => deps.namespace().featureLevel,
     fetchReport: ({ address }: { readonly address: string }) => fetchStateReport(pool, address),
   };

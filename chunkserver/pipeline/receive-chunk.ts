@@ -12,13 +12,19 @@ import {
   type WriteUp,
 } from "../../shared/protocol/chunk-api.ts";
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
-import { isIntentFor, type Receipt, signReceipt } from "../../shared/protocol/intent.ts";
+import {
+  type Intent,
+  isIntentFor,
+  type Receipt,
+  signReceipt,
+} from "../../shared/protocol/intent.ts";
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
 import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import { firstCorruptBlock } from "../store/verify-blocks.ts";
 import type { WriteLease } from "../store/writes.ts";
 import { fillPartial } from "./fill-partial.ts";
+import type { HeldKeys } from "./held-keys.ts";
 import { type ChainBrokenError, NextHop, toChainBrokenError } from "./next-hop.ts";
 import type { WriteAdmission } from "./write-admission.ts";
 
@@ -31,8 +37,8 @@ export interface ReceiveDeps {
   /** Connections to other chunkservers, for bulk data. */
   readonly pool: ConnectionPool;
   readonly admission: WriteAdmission;
-  /** Key that signs intents and receipts. Null until a leader has registered this server. */
-  readonly chunkKey: () => Uint8Array | null;
+  /** The keys of intents and receipts. */
+  readonly keys: HeldKeys;
   readonly bytesReceived: Counter;
 }
 
@@ -56,7 +62,7 @@ export async function receiveChunk(
   request.release();
   const { serverId } = deps.store;
   try {
-    const chunkKey = checkOpen(deps, request.head);
+    const chunkKey = await checkOpen(deps, request.head, context.signal);
     const release = deps.admission.admit(request.head.sizeHintBytes);
     try {
       await new ChunkWrite(deps, { open: request.head, chunkKey, stream, context }).run();
@@ -73,20 +79,24 @@ export async function receiveChunk(
 }
 
 /**
- * Checks the request of a write. Returns the key of intents and receipts.
+ * Checks the request of a write. Resolves with the key of its intent and receipts.
  *
  * @throws {AshlarError} UNAVAILABLE, PERMISSION_DENIED, INVALID_ARGUMENT
  */
-function checkOpen(deps: ReceiveDeps, open: WriteOpen): Uint8Array {
+async function checkOpen(
+  deps: ReceiveDeps,
+  open: WriteOpen,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   const { serverId } = deps.store;
-  const chunkKey = deps.chunkKey();
-  if (chunkKey === null) {
+  if (deps.keys.versions.length === 0) {
     throw new AshlarError(
       "UNAVAILABLE",
       `Cannot accept a write on server ${serverId}: it has not registered with a leader yet`,
     );
   }
-  if (!isIntentFor(deps.hasher, chunkKey, open.intent, serverId)) {
+  const chunkKey = await keyOfIntent(deps, open.intent, signal);
+  if (chunkKey === null) {
     throw new AshlarError(
       "PERMISSION_DENIED",
       `Cannot accept a write on server ${serverId}: expected an intent of the leader for this server`,
@@ -105,6 +115,28 @@ function checkOpen(deps: ReceiveDeps, open: WriteOpen): Uint8Array {
     );
   }
   return chunkKey;
+}
+
+/** Answers of the leader until a rotated key has arrived: the first may be older than the rotation. */
+const ANSWERS_MAX = 2;
+
+/**
+ * Returns the key with which the leader signed the intent. Null if it did not sign it. If the chunk key
+ * was rotated just now, the next heartbeat brings it.
+ */
+async function keyOfIntent(
+  { hasher, keys, store }: ReceiveDeps,
+  intent: Intent,
+  signal: AbortSignal,
+): Promise<Uint8Array | null> {
+  const { serverId } = store;
+  if (!intent.servers.some((server) => server.serverId === serverId)) return null;
+  for (let answers = 0; ; answers += 1) {
+    const key = keys.keyOf(intent.issuedIndex);
+    if (key !== null && isIntentFor(hasher, key, intent, serverId)) return key;
+    if (answers === ANSWERS_MAX || signal.aborted) return null;
+    await keys.nextAnswer(signal);
+  }
 }
 
 function logBreak(deps: ReceiveDeps, open: WriteOpen, broken: ChainBrokenError): void {

@@ -191,8 +191,8 @@ export class ChunkStore implements AsyncDisposable {
   }
 
   /** Makes confirmed chunks due again after a restore of the masters or an update: see `confirmAgain`. */
-  confirmAgain(chunkKey: Uint8Array, limit: number): Promise<number> {
-    return confirmAgain(this.#deps, { chunkKey, limit });
+  confirmAgain(restoreId: Uint8Array, limit: number): Promise<number> {
+    return confirmAgain(this.#deps, { restoreId, limit });
   }
 
   /** Returns up to `limit` chunks whose intent has expired and that are not confirmed. */

@@ -1,10 +1,15 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { Digest, LogIndex } from "../../shared/base/ids.ts";
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import type { Log } from "../../shared/ports/log.ts";
 import { CAPABILITIES } from "../../shared/protocol/capabilities.ts";
 import { confirmChunks, goodbye, heartbeat, register } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallMethod } from "../../shared/protocol/method.ts";
 import type { LeaderChannel } from "../../shared/wire/leader-channel.ts";
+import type { HeldKeys } from "../pipeline/held-keys.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
+import type { Credential } from "../store/credential.ts";
 import type { ChunkConfirmation } from "../store/replicas.ts";
 import type { OrderResults } from "./order-results.ts";
 import type { Orders } from "./orders.ts";
@@ -26,6 +31,12 @@ export interface MasterLinkDeps {
   readonly channel: Pick<LeaderChannel, "call" | "leaderAddress">;
   readonly location: ServerLocation;
   readonly results: OrderResults;
+  readonly keys: HeldKeys;
+  readonly credential: Credential;
+  /** Proves once that this server may enrol. Null if the operator gave none. */
+  readonly joinToken: string | null;
+  readonly hasher: Pick<Hasher, "hash">;
+  readonly log: Log;
   /** Returns the number of writes and copies in progress. */
   readonly activeWrites: () => number;
 }
@@ -33,7 +44,8 @@ export interface MasterLinkDeps {
 /** The calls of this server to the leader: registration, heartbeats, confirmations, goodbye. */
 export class MasterLink {
   readonly #options: MasterLinkDeps;
-  #chunkKey: Uint8Array | null = null;
+  /** See `restoreId` of `fleet.register`. Null before the first registration. */
+  #restoreId: Uint8Array | null = null;
   #intervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT;
   /** Address of the leader that has registered this server. Null if none has. */
   #registeredWith: string | null = null;
@@ -41,11 +53,6 @@ export class MasterLink {
 
   constructor(options: MasterLinkDeps) {
     this.#options = options;
-  }
-
-  /** Key of intents and receipts. Null before the first registration. */
-  get chunkKey(): Uint8Array | null {
-    return this.#chunkKey;
   }
 
   /** Interval of the heartbeats, as the leader set it. */
@@ -72,7 +79,9 @@ export class MasterLink {
       this.#problem = null;
     } catch (error) {
       if (error instanceof AshlarError) this.#problem = error.message;
-      if (isAshlarError(error, "NOT_FOUND")) this.#registeredWith = null;
+      const mustRegister =
+        isAshlarError(error, "NOT_FOUND") || isAshlarError(error, "NOT_ENROLLED");
+      if (mustRegister) this.#registeredWith = null;
       throw error;
     }
   }
@@ -99,8 +108,8 @@ export class MasterLink {
    */
   async confirm(signal: AbortSignal): Promise<number> {
     const { store } = this.#options;
-    if (this.#registeredWith === null || this.#chunkKey === null) return 0;
-    const againCount = await store.confirmAgain(this.#chunkKey, CONFIRM_MAX);
+    if (this.#registeredWith === null || this.#restoreId === null) return 0;
+    const againCount = await store.confirmAgain(this.#restoreId, CONFIRM_MAX);
     const chunks = store.unconfirmed(CONFIRM_MAX);
     if (chunks.length === 0) return againCount;
     const request = { serverId: store.serverId, chunks: [...chunks] };
@@ -132,13 +141,39 @@ export class MasterLink {
     }
   }
 
+  /** Registers. A server that gets a credential stores it and proves it in a second registration. */
   async #register(signal: AbortSignal): Promise<void> {
-    const { store, location, channel } = this.#options;
+    const credential = await this.#registerOnce(signal);
+    if (credential === null || !(await this.#saveCredential(credential))) return;
+    this.#options.log.info("This server has enrolled");
+    await this.#registerOnce(signal);
+  }
+
+  /** @returns whether the credential is durable. Without it the server enrols again later */
+  async #saveCredential(value: Digest): Promise<boolean> {
+    const { credential, log } = this.#options;
+    try {
+      await credential.save(value);
+      return true;
+    } catch (error) {
+      if (!isAshlarError(error)) throw error;
+      log.warn("Cannot store the credential of this server", {
+        code: error.code,
+        reason: error.message,
+      });
+      return false;
+    }
+  }
+
+  /** @returns the credential that the leader gives to this server. Null if the server has proved it */
+  async #registerOnce(signal: AbortSignal): Promise<Digest | null> {
+    const { channel, credential, hasher, joinToken, keys, location, store } = this.#options;
     const request = {
       server: location,
       clusterId: store.clusterId,
       space: await store.space(),
       capabilities: [...CAPABILITIES],
+      proof: { credential: credential.value, token: joinToken },
     };
     const answer = await this.#call(register, request, signal);
     if (store.clusterId !== null && store.clusterId !== answer.clusterId) {
@@ -151,16 +186,20 @@ export class MasterLink {
       );
     }
     await store.joinCluster(answer.clusterId);
-    this.#chunkKey = answer.chunkKey;
+    const { chunkKey } = answer;
+    const first = { version: 1, fromIndex: 0 as LogIndex, key: chunkKey };
+    keys.replace(answer.chunkKeys ?? [first]);
+    this.#restoreId = answer.restoreId ?? hasher.hash(chunkKey);
     this.#intervalMs = Math.min(
       Math.max(answer.heartbeatIntervalMs, 10),
       HEARTBEAT_INTERVAL_MS_MAX,
     );
     this.#registeredWith = channel.leaderAddress;
+    return answer.credential ?? null;
   }
 
   async #sendHeartbeat(orders: Orders, signal: AbortSignal): Promise<void> {
-    const { store, results, activeWrites } = this.#options;
+    const { store, results, activeWrites, keys } = this.#options;
     const reported = results.pending();
     const lost = store.lost(LOST_MAX);
     const request = {
@@ -169,6 +208,7 @@ export class MasterLink {
       isDiskFailed: store.failure !== null,
       chunkCount: store.totals.chunkCount,
       activeWrites: activeWrites(),
+      chunkKeyVersions: keys.versions,
       ...reported,
       lost: lost.map(({ chunkId, reason, intentIndex }) => ({
         chunkId,
@@ -177,6 +217,9 @@ export class MasterLink {
       })),
     };
     const answer = await this.#call(heartbeat, request, signal);
+    if (answer.chunkKeys !== undefined) keys.replace(answer.chunkKeys);
+    keys.recordAnswer(this.#intervalMs);
+    if (answer.enrol) this.#registeredWith = null;
     results.acknowledge(reported);
     await store.forgetLost(lost.map(({ chunkId }) => chunkId));
     orders.accept(answer.orders);

@@ -1,4 +1,4 @@
-import { isAshlarError } from "../../shared/base/errors.ts";
+import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { nextDelayMs } from "../../shared/flow/retry.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
@@ -51,11 +51,15 @@ export async function repeat(
       delayMs = nextDelayMs(failures, RETRY, random.fraction());
       // Log failures 1, 2, 4, 8, …: a cluster without a leader must not fill the log.
       if ((failures & (failures - 1)) === 0) {
-        log.warn(`${name} failed`, { failures, code: error.code, reason: error.message });
+        log.warn(`${name} failed`, { failures, ...factsOf(error) });
       }
     }
     await pause(clock, delayMs, signal);
   }
+}
+
+function factsOf({ code, message: reason, hint }: AshlarError): Record<string, string> {
+  return hint === undefined ? { code, reason } : { code, reason, hint };
 }
 
 /** Resolves after `durationMs`, or when the signal aborts. */

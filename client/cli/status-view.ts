@@ -59,6 +59,7 @@ export function describeStatus(status: ClusterStatus, view: StatusView): string 
     spaceLine(status, view),
     historyLine(status),
     ...upgradeLines(status),
+    ...enrolmentLines(status),
     ...[historySpaceText(status) ?? []].flat(),
   ].join("\n");
 }
@@ -184,6 +185,19 @@ function upgradeLines({ featureLevel }: ClusterStatus): readonly string[] {
   const { current, supported } = featureLevel;
   return [
     `upgrade: feature level ${current}, the leader supports ${supported}; once all masters run its version: ashlar cluster finalize-upgrade`,
+  ];
+}
+
+/** Returns a warning if any process that reaches the masters can become a chunkserver. */
+function enrolmentLines({ enrolment }: ClusterStatus): readonly string[] {
+  if (enrolment?.isOpen !== true) return [];
+  const { notEnrolledCount } = enrolment;
+  const left =
+    notEnrolledCount === 0
+      ? "all live chunkservers have enrolled"
+      : `${formatCount(notEnrolledCount, "live chunkserver")} not enrolled yet`;
+  return [
+    `warning: chunkservers join without a token; ${left}; to end it: ashlar server enrolment close`,
   ];
 }
 

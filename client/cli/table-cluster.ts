@@ -56,6 +56,42 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     load: () => import("./commands/server-remove.ts"),
   },
   {
+    name: "server token",
+    summary: "make a token with which new chunkservers join",
+    options: [
+      {
+        flags: "--valid <duration>",
+        description: "time for which it is valid, at most 30d",
+        default: 60 * 60 * 1_000,
+        defaultText: "1h",
+        parse: (text) => parseDurationMs(text, "--valid"),
+        valueKind: "text",
+      },
+    ],
+    examples: [
+      ["ashlar server token", "start a chunkserver with it in ASHLAR_JOIN_TOKEN, once"],
+      ["ashlar server token --valid 10m --json | jq -r .token", "for scripts"],
+    ],
+    onClosedOutput: "continue",
+    load: () => import("./commands/server-token.ts"),
+  },
+  {
+    name: "server enrolment",
+    summary: "show whether chunkservers need a token to join, and change it",
+    arguments: "[action]",
+    argumentKinds: [["status", "open", "close"]],
+    usage: "[options] [status|open|close]",
+    options: [
+      { flags: "-f, --force", description: "close although live chunkservers have not enrolled" },
+    ],
+    examples: [
+      ["ashlar server enrolment", "who has not enrolled, and the tokens"],
+      ["ashlar server enrolment close", "after an upgrade: also rotates the key of intents"],
+    ],
+    onClosedOutput: "continue",
+    load: () => import("./commands/server-enrolment.ts"),
+  },
+  {
     name: "backup",
     summary: "save the state of the masters to a file while they serve",
     arguments: "<file>",

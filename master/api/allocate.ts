@@ -3,6 +3,7 @@ import type { ServerId } from "../../shared/base/ids.ts";
 import { type Intent, type ServerLocation, signIntent } from "../../shared/protocol/intent.ts";
 import type { allocate, StorageClass } from "../../shared/protocol/namespace-api.ts";
 import { missingCapabilities } from "../placement/choose-servers.ts";
+import { chunkKeysOf, newestOf } from "./chunk-keys.ts";
 import { beginTerm, type MasterDeps, requireFacts, requireLeader } from "./leader-context.ts";
 
 type Request = ReturnType<(typeof allocate)["parseRequest"]>;
@@ -20,7 +21,8 @@ export function allocateChunks(deps: MasterDeps, request: Request): Response {
   requireLeader(deps.consensus);
   beginTerm(deps);
   const namespace = deps.namespace();
-  const facts = requireFacts(namespace);
+  const { intentLifetimeMs: lifetimeMs } = requireFacts(namespace);
+  const { key } = newestOf(chunkKeysOf(namespace));
   const storageClass = storageClassFor(deps, request);
   const exclude = new Set(request.exclude);
   const keep = request.keep.map((serverId) => locationOf(deps, serverId));
@@ -39,9 +41,9 @@ export function allocateChunks(deps: MasterDeps, request: Request): Response {
     const intent = {
       servers,
       issuedIndex: namespace.appliedIndex,
-      lifetimeMs: facts.intentLifetimeMs,
+      lifetimeMs,
     };
-    const signature = signIntent(deps.env.hasher, facts.chunkKey, intent);
+    const signature = signIntent(deps.env.hasher, key, intent);
     intents.push({ ...intent, signature });
   }
   return { intents, copiesWanted: storageClass.copies, copiesMin: storageClass.copiesMin };

@@ -5,6 +5,8 @@ import type { ConsensusStatus } from "../consensus.ts";
 import type { ClusterFacts } from "../namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { evaluateHealth } from "../placement/evaluate-health.ts";
+import { newestOf } from "./chunk-keys.ts";
+import { notEnrolledServers } from "./enrolment.ts";
 import { type MasterDeps, requireFacts } from "./leader-context.ts";
 
 export type MasterStatus = InferOutput<typeof masterStatusSchema>;
@@ -36,6 +38,7 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
   const chunkservers = chunkserverStatuses(deps);
   const repair = deps.repair.counts;
   const storageClass = namespace.storageClass(facts.defaultStorageClass);
+  const enrolment = namespace.enrolment();
   const health = evaluateHealth({
     mastersTotal: masters.length,
     mastersReachable: masters.filter((master) => master.role !== "unreachable").length,
@@ -59,6 +62,15 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
     index: namespace.appliedIndex,
     masters,
     chunkservers,
+    ...(enrolment === undefined
+      ? {}
+      : {
+          enrolment: {
+            isOpen: enrolment.isOpen,
+            keyVersion: newestOf(enrolment.keys).version,
+            notEnrolledCount: notEnrolledServers(deps, namespace.servers()).length,
+          },
+        }),
     featureLevel: { current: namespace.featureLevel, supported: FEATURE_LEVEL_MAX },
     health: { ...health, reasons: [...health.reasons] },
     ...(storageClass === undefined ? {} : { defaultCopies: storageClass.copies }),

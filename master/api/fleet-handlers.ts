@@ -1,11 +1,19 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, ServerId } from "../../shared/base/ids.ts";
+import { changeEnrolment, enrolmentStatus } from "../../shared/protocol/enrolment-api.ts";
 import * as api from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
 import { FEATURE_LEVEL_LOST_INTENT, FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { isRestoredBetween } from "../namespace/restored-state.ts";
+import { missingKeys, secretsOf } from "./chunk-keys.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
+import {
+  admitServer,
+  changeEnrolment as changeEnrolmentOf,
+  checkEnrolled,
+  statusOfEnrolment,
+} from "./enrolment.ts";
 import {
   beginTerm,
   type MasterDeps,
@@ -54,6 +62,19 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
     beginTerm(deps);
     return await removeServer(deps, request.head);
   });
+  handlers.onCall(enrolmentStatus, async (request, context) => {
+    request.release();
+    requireLeader(deps.consensus);
+    await deps.consensus.confirmRead(context.remainingMs(), context);
+    beginTerm(deps);
+    return statusOfEnrolment(deps);
+  });
+  handlers.onCall(changeEnrolment, async (request) => {
+    request.release();
+    requireLeader(deps.consensus);
+    beginTerm(deps);
+    return await changeEnrolmentOf(deps, request.head.change);
+  });
   handlers.onCall(api.memberStatus, async (request) => {
     request.release();
     const status = deps.consensus.status();
@@ -85,14 +106,15 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
       );
     }
     if (deps.namespace().isServerRemoved(server.serverId)) throw serverRemoved(server);
+    const { isProven, credential } = admitServer(deps, server.serverId, request.head.proof);
     await recordServer(deps, server);
     beginTerm(deps);
     fleet.recordRegistration(server, space, capabilities);
-    registrations.record(peer, server.serverId);
+    registrations.record(peer, server.serverId, isProven);
     return {
       clusterId: facts.clusterId,
-      chunkKey: facts.chunkKey,
       heartbeatIntervalMs: fleet.heartbeatIntervalMs,
+      ...secretsOf(deps.namespace(), credential),
     };
   });
   handlers.onCall(api.heartbeat, async (request, { peer }) => {
@@ -101,6 +123,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     beginTerm(deps);
     const { serverId } = request.head;
     registrations.check(peer, serverId);
+    const shouldEnrol = checkEnrolled(deps, peer, serverId);
     if (!fleet.recordHeartbeat(request.head)) {
       throw new AshlarError(
         "NOT_FOUND",
@@ -109,7 +132,10 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     }
     await recordReports(deps, request.head);
     const purges = deps.namespace().purgesOf(serverId, PURGES_PER_HEARTBEAT);
+    const chunkKeys = missingKeys(deps.namespace(), request.head.chunkKeyVersions);
     return {
+      ...(chunkKeys === null ? {} : { chunkKeys: [...chunkKeys] }),
+      enrol: shouldEnrol,
       orders: [
         ...deps.repair.ordersFor(serverId),
         ...purges.map((purge) => ({ kind: "purge" as const, ...purge })),

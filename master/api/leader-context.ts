@@ -25,6 +25,8 @@ export interface MasterDeps {
   readonly namespace: () => Namespace;
   readonly fleet: FleetView;
   readonly registrations: Registrations;
+  /** Returns whether a new cluster is about to get its feature level: chunkservers wait until then. */
+  readonly isFounding: () => boolean;
   readonly repair: RepairView;
   readonly sessions: SessionActivity;
   /**

@@ -3,16 +3,37 @@ import type { ServerId } from "../../shared/base/ids.ts";
 import type { PeerIdentity } from "../../shared/wire/rpc.ts";
 
 /**
- * The chunkserver that has registered on each connection: a server sends reports only for itself. Soft
- * state of the leader.
+ * The chunkserver that has registered on each connection: a server sends reports only for itself. And the
+ * chunkservers that have proved their credential. Soft state of the leader.
  */
 export class Registrations {
   /** The handshake makes one identity for each connection. */
   readonly #serverIds = new WeakMap<PeerIdentity, ServerId>();
+  /** A credential stays valid as long as the cluster has the server. */
+  readonly #enrolled = new Set<ServerId>();
+  readonly #proven = new WeakSet<PeerIdentity>();
 
-  /** Records that `serverId` has registered on the connection of `peer`. */
-  record(peer: PeerIdentity, serverId: ServerId): void {
+  /**
+   * Records that `serverId` has registered on the connection of `peer`.
+   *
+   * @param isProven whether it has proved its credential
+   */
+  record(peer: PeerIdentity, serverId: ServerId, isProven = false): void {
     this.#serverIds.set(peer, serverId);
+    if (isProven) {
+      this.#proven.add(peer);
+      this.#enrolled.add(serverId);
+    } else this.#proven.delete(peer);
+  }
+
+  /** Returns whether the server that has registered on the connection has proved its credential. */
+  isProven(peer: PeerIdentity): boolean {
+    return this.#proven.has(peer);
+  }
+
+  /** Returns whether the server has proved its credential to this process. */
+  isEnrolled(serverId: ServerId): boolean {
+    return this.#enrolled.has(serverId);
   }
 
   /**

@@ -8,14 +8,15 @@ import {
   transact,
 } from "../../shared/protocol/transact-api.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
-import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
-import { verifyOperation } from "./verify-receipts.ts";
+import { chunkKeysOf } from "./chunk-keys.ts";
+import { type MasterDeps, propose, requireLeader } from "./leader-context.ts";
+import { type AcceptedIntents, verifyOperation } from "./verify-receipts.ts";
 
 /** The values that all transactions of one call share. */
 interface TransactionContext {
   readonly sessionId: SessionId;
   readonly firstUnacknowledged: number;
-  readonly chunkKey: Uint8Array;
+  readonly accepted: AcceptedIntents;
 }
 
 /**
@@ -28,11 +29,15 @@ export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
     request.release();
     requireLeader(consensus);
     const { sessionId, firstUnacknowledged, transactions } = request.head;
-    const { chunkKey } = requireFacts(deps.namespace());
+    const namespace = deps.namespace();
+    const accepted = {
+      chunkKeys: chunkKeysOf(namespace),
+      intentFloor: namespace.intentFloor(),
+    };
     if (deps.namespace().hasSession(sessionId)) {
       deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
     }
-    const context = { sessionId, firstUnacknowledged, chunkKey };
+    const context = { sessionId, firstUnacknowledged, accepted };
     const outcomes = await Promise.all(
       transactions.map((transaction) => outcomeOf(deps, context, transaction)),
     );
@@ -49,12 +54,12 @@ async function outcomeOf(
   context: TransactionContext,
   transaction: TransactionRequest,
 ): Promise<Transacted | AshlarError> {
-  const { sessionId, firstUnacknowledged, chunkKey } = context;
+  const { sessionId, firstUnacknowledged, accepted } = context;
   const { sequence, preconditions } = transaction;
   try {
     checkValues(transaction.operations);
     const operations = transaction.operations.map((operation, operationIndex) =>
-      verifyOperation(deps.env.hasher, chunkKey, { operation, operationIndex }),
+      verifyOperation(deps.env.hasher, accepted, { operation, operationIndex }),
     );
     const { index, results } = await propose(deps, {
       kind: "transact",

@@ -1,4 +1,5 @@
 import { AshlarError } from "../../shared/base/errors.ts";
+import type { Random } from "../../shared/ports/random.ts";
 import type { Consensus } from "../consensus.ts";
 import type { RaiseFeatureLevel, Success } from "../namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
@@ -11,7 +12,12 @@ export interface FeatureUpgradeOptions {
   readonly featureLevel: () => number;
   readonly fetchReport: FetchReport;
   readonly propose: (command: RaiseFeatureLevel) => Promise<Success>;
+  readonly random: Pick<Random, "bytes">;
 }
+
+const ENROLMENT_KEY_BYTES = 32;
+/** Attempts to raise the level of a new cluster for which its chunkservers wait: a few seconds. */
+const ATTEMPTS_MAX = 4;
 
 /** The feature level of a cluster before and after an upgrade. */
 export interface FeatureLevels {
@@ -26,6 +32,8 @@ export interface FeatureLevels {
  */
 export class FeatureUpgrade {
   readonly #options: FeatureUpgradeOptions;
+  #failedCount = 0;
+  #hasSucceeded = false;
 
   constructor(options: FeatureUpgradeOptions) {
     this.#options = options;
@@ -36,6 +44,11 @@ export class FeatureUpgrade {
     return this.#options.featureLevel() < FEATURE_LEVEL_MAX;
   }
 
+  /** Whether this process may still raise the level of a new cluster soon. */
+  get isPending(): boolean {
+    return this.isPossible && !this.#hasSucceeded && this.#failedCount < ATTEMPTS_MAX;
+  }
+
   /**
    * Runs on the leader.
    *
@@ -43,6 +56,17 @@ export class FeatureUpgrade {
    *   changed then. The errors of `propose`
    */
   async finalize(): Promise<FeatureLevels> {
+    try {
+      const levels = await this.#raise();
+      this.#hasSucceeded = true;
+      return levels;
+    } catch (error) {
+      this.#failedCount += 1;
+      throw error;
+    }
+  }
+
+  async #raise(): Promise<FeatureLevels> {
     const { consensus, featureLevel, fetchReport, propose } = this.#options;
     const before = featureLevel();
     const { members } = consensus.status();
@@ -58,7 +82,8 @@ export class FeatureUpgrade {
     }
     const level = Math.min(FEATURE_LEVEL_MAX, ...reports.map((each) => each?.featureLevelMax ?? 0));
     if (level <= before) return { before, after: before };
-    await propose({ kind: "raise-feature-level", level });
+    const enrolmentKey = this.#options.random.bytes(ENROLMENT_KEY_BYTES);
+    await propose({ kind: "raise-feature-level", level, enrolmentKey });
     return { before, after: level };
   }
 }

@@ -27,6 +27,8 @@ export interface ServicesState extends RepairState, RemovedServersState {
   /** Whether nothing was ever created in the cluster. */
   readonly isUnused: boolean;
   reclaimPending(nowMs: number, versionsMax: number): boolean;
+  /** Whether the state has a join token that has expired. */
+  hasExpiredTokens(nowMs: number): boolean;
 }
 
 /** Dependencies and settings of LeaderServices. */
@@ -50,8 +52,6 @@ export interface LeaderServicesOptions {
 
 /** Interval between two steps, in milliseconds. */
 const STEP_MS = 250;
-/** The same while repair has more work than one step may do: about a fifth of the time is for it. */
-const BUSY_STEP_MS = 50;
 /** Longest time between two attempts to raise the feature level of a new cluster, in milliseconds. */
 const RAISE_DELAY_MS_MAX = 30_000;
 /** Interval between two housekeeping steps, in milliseconds. */
@@ -88,8 +88,6 @@ export class LeaderServices implements AsyncDisposable {
   /** Attempts of this process to raise the feature level, and the time of the next one. */
   #raiseAttempts = 0;
   #nextRaiseMs = 0;
-  /** Whether the last step of repair has left work for the next one. */
-  #isRepairBusy = false;
   #lastHousekeepingMs = 0;
   /** The last session that was read. Null at the beginning. Reading never ends: it starts again. */
   #sessionsAfter: SessionId | null = null;
@@ -104,8 +102,7 @@ export class LeaderServices implements AsyncDisposable {
   start(): void {
     const { env } = this.#options;
     const name = "A step of the leader services";
-    const pauseMs = (): number => (this.#isRepairBusy ? BUSY_STEP_MS : STEP_MS);
-    const loop = { env, pauseMs, signal: this.#stop.signal, name };
+    const loop = { env, intervalMs: STEP_MS, signal: this.#stop.signal, name };
     this.#running = repeatStep(() => this.#step(), loop);
   }
 
@@ -121,10 +118,9 @@ export class LeaderServices implements AsyncDisposable {
     await env.clock.yieldTurn();
     const nowMs = env.clock.monotonicMs();
     const status = consensus.status();
-    this.#isRepairBusy = false;
     if (status.role !== "leader" || !status.isReady) return;
     if (status.term !== this.#termPrepared) await this.#prepare(status);
-    this.#isRepairBusy = repair.step(state());
+    repair.step(state());
     if (status.term === this.#termFounded || state().isUnused) await this.#raiseNewCluster(nowMs);
     if (nowMs - this.#lastHousekeepingMs >= HOUSEKEEPING_MS) {
       this.#lastHousekeepingMs = nowMs;
@@ -171,12 +167,16 @@ export class LeaderServices implements AsyncDisposable {
 
   /** Raises the intent floor and expires sessions. */
   async #housekeep(monotonicMs: number): Promise<void> {
-    const { propose, state } = this.#options;
+    const { nowMs, propose, state } = this.#options;
     const floor = this.#floor?.observe(state().appliedIndex, monotonicMs) ?? null;
     if (floor !== null && floor > state().intentFloor()) {
       await propose({ kind: "raise-intent-floor", floor });
     }
     await this.#removedServers.step();
+    if (state().hasExpiredTokens(nowMs())) {
+      const change = { kind: "expire-tokens" } as const;
+      await propose({ kind: "change-enrolment", change });
+    }
     await this.#expireSessions(monotonicMs);
   }
 

@@ -9,6 +9,7 @@ import {
   setHistoryRetention,
 } from "./cluster.ts";
 import type { Command, Outcome } from "./command.ts";
+import { changeEnrolment } from "./enrolment.ts";
 import { recordTime, stepClock } from "./history-floor.ts";
 import { reclaim } from "./reclaim.ts";
 import { Refusal, refusal } from "./refusal.ts";
@@ -116,6 +117,9 @@ function applySessionless(change: Change, command: SessionlessCommand): void {
       break; // `Namespace` compares the state hashes. The command changes no record.
     case "raise-feature-level":
       raiseFeatureLevel(change, command);
+      break;
+    case "change-enrolment":
+      changeEnrolment(change, command.change);
       break;
     default:
       unreachable(command);

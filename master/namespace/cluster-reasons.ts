@@ -42,6 +42,26 @@ export const CLUSTER_REASONS = {
     ({ serverId, index }: { readonly serverId: string; readonly index: number }) =>
       `Cannot register chunkserver ${serverId}: expected a server that was not removed: it was removed at index ${index}`,
   ),
+  "secret-length": reason(
+    "INVALID_ARGUMENT",
+    ({ bytes, expected }: { readonly bytes: number; readonly expected: number }) =>
+      `Cannot change the enrolment: expected a secret of ${expected} bytes: current length is ${bytes}`,
+  ),
+  "token-validity": reason(
+    "INVALID_ARGUMENT",
+    ({ validMs, max }: { readonly validMs: number; readonly max: number }) =>
+      `Cannot make a join token: expected a validity of 1 ms to ${max} ms: current value is ${validMs}`,
+  ),
+  "tokens-many": reason(
+    "PRECONDITION_FAILED",
+    ({ max }: { readonly max: number }) =>
+      `Cannot make a join token: expected fewer than ${max} tokens that are valid: wait until one has expired`,
+  ),
+  "keys-many": reason(
+    "PRECONDITION_FAILED",
+    ({ max }: { readonly max: number }) =>
+      `Cannot rotate the chunk key: expected fewer than ${max} versions in use: wait until the intents of the oldest have expired`,
+  ),
   "intent-floor": reason(
     "INVALID_ARGUMENT",
     ({ floor, index }: { readonly floor: number; readonly index: number }) =>

@@ -12,7 +12,8 @@ import type {
   SetHistoryRetention,
 } from "./command.ts";
 import { putEmptyDirectory } from "./directories.ts";
-import { checkFeatureLevel } from "./feature-levels.ts";
+import { beginEnrolment, dropOldKeys } from "./enrolment.ts";
+import { checkFeatureLevel, FEATURE_LEVEL_ENROLMENT } from "./feature-levels.ts";
 import { META_KEY, storageClassKey } from "./keys.ts";
 import type { DirectoryInode } from "./records.ts";
 import { refusal } from "./refusal.ts";
@@ -108,16 +109,21 @@ export function raiseIntentFloor(change: Change, { floor }: RaiseIntentFloor): v
   }
   const intentFloor = Math.max(change.totals.intentFloor, floor) as LogIndex;
   change.updateTotals({ intentFloor });
+  dropOldKeys(change, intentFloor);
 }
 
 /**
  * Raises the feature level. A lower level changes nothing.
  *
+ * @throws {Refusal} INVALID_ARGUMENT
  * @throws {AshlarError} VERSION_MISMATCH if this program does not support the level. The process
  *   must stop.
  */
-export function raiseFeatureLevel(change: Change, { level }: RaiseFeatureLevel): void {
-  checkFeatureLevel(level);
-  const raised = Math.max(change.featureLevel, level);
+export function raiseFeatureLevel(change: Change, command: RaiseFeatureLevel): void {
+  checkFeatureLevel(command.level);
+  const raised = Math.max(change.featureLevel, command.level);
+  if (raised >= FEATURE_LEVEL_ENROLMENT && change.enrolment === undefined) {
+    beginEnrolment(change, command.enrolmentKey);
+  }
   change.putUnversioned(FEATURE_LEVEL, META_KEY.featureLevel, raised);
 }

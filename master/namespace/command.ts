@@ -42,7 +42,8 @@ export type Command =
   | RaiseIntentFloor
   | Reclaim
   | Checkpoint
-  | RaiseFeatureLevel;
+  | RaiseFeatureLevel
+  | ChangeEnrolment;
 
 /** A command without its time. The leader adds the time when it proposes the command. */
 export type UnstampedCommand = WithoutTime<Command>;
@@ -74,7 +75,7 @@ export function stamped(command: UnstampedCommand, nowMs: number): Command {
  */
 export interface ClusterFacts {
   readonly clusterId: ClusterId;
-  /** Key of intents and receipts, 32 bytes. */
+  /** Key of intents and receipts, 32 bytes. From feature level 13 on, its first version. */
   readonly chunkKey: Uint8Array;
   readonly createdMs: number;
   /** Name of the class of the root directory. */
@@ -317,7 +318,30 @@ export interface Checkpoint {
 export interface RaiseFeatureLevel {
   readonly kind: "raise-feature-level";
   readonly level: number;
+  /**
+   * A new secret, 32 bytes, from which the credentials of chunkservers are derived. Used by the entry that
+   * reaches feature level 13, which is refused without it.
+   */
+  readonly enrolmentKey?: Uint8Array;
 }
+
+/** Changes who may enrol as a chunkserver: docs/decisions/0019. */
+export interface ChangeEnrolment {
+  readonly kind: "change-enrolment";
+  readonly nowMs: number;
+  readonly change: EnrolmentChange;
+}
+
+/** One change of the enrolment. Repeating one is not an error. */
+export type EnrolmentChange =
+  /** Accepts a join token, by its hash (32 bytes), for `validMs` of cluster time. */
+  | { readonly kind: "add-token"; readonly tokenHash: Uint8Array; readonly validMs: number }
+  /** Removes the tokens that have expired. */
+  | { readonly kind: "expire-tokens" }
+  /** From now on, a chunkserver enrols without a token. */
+  | { readonly kind: "open" }
+  /** From now on, a chunkserver needs a token, and intents are signed with `chunkKey`, 32 bytes. */
+  | { readonly kind: "close"; readonly chunkKey: Uint8Array };
 
 /**
  * The result of a command. Every member computes the same outcome. A refused command has changed

@@ -21,8 +21,9 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *    10  removal of chunkservers
  *    11  published uploads: the operation `publish`, and segments in the staging table
  *    12  files of many chunks: copies that `reclaim` raises, restores that share a content
+ *    13  enrolment of chunkservers, and versions of the chunk key
  */
-export const FEATURE_LEVEL_MAX = 12;
+export const FEATURE_LEVEL_MAX = 13;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
@@ -45,6 +46,8 @@ const FEATURE_LEVEL_REMOVE_SERVER = 10;
 export const FEATURE_LEVEL_PUBLISH = 11;
 /** The first level that divides the work on a file of many chunks, or avoids it. */
 export const FEATURE_LEVEL_LONG_FILES = 12;
+/** The first level at which a chunkserver must enrol. */
+export const FEATURE_LEVEL_ENROLMENT = 13;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 
@@ -52,6 +55,7 @@ export const FEATURE_LEVEL_FIRST = 1;
 const COMMAND_LEVELS: Readonly<Record<Command["kind"], number>> = {
   "add-replicas": 1,
   bootstrap: 1,
+  "change-enrolment": FEATURE_LEVEL_ENROLMENT,
   checkpoint: FEATURE_LEVEL_CHECKPOINTS,
   "close-session": 1,
   "define-storage-class": 1,

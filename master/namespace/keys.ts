@@ -85,6 +85,8 @@ export const META_KEY = {
   /** The steps of the clock. Absent before the first step. */
   clockSteps: "Mk" as Key,
   clusterFacts: "Mc" as Key,
+  /** Absent below feature level 13. */
+  enrolment: "Me" as Key,
   featureLevel: "Mf" as Key,
   membership: "Mm" as Key,
   totals: "Mt" as Key,

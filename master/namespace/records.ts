@@ -1,4 +1,5 @@
 import type { ChunkId, InodeId, LogIndex, ServerId } from "../../shared/base/ids.ts";
+import type { ChunkKeys } from "../../shared/protocol/chunk-keys.ts";
 import type { ByteText, ContentId } from "./keys.ts";
 
 /**
@@ -223,6 +224,34 @@ export interface TotalsRecord {
   readonly feedBytes: number;
   /** Sum of the sizes of all unfinished uploads, without replication. */
   readonly stagedBytes: number;
+}
+
+/** The rules of the enrolment of chunkservers, and the keys of intents and receipts: docs/decisions/0019. */
+export interface EnrolmentRecord {
+  /** Whether a chunkserver enrols without a token. */
+  readonly isOpen: boolean;
+  /** The secret from which the credential of each chunkserver is derived, 32 bytes. */
+  readonly enrolmentKey: Uint8Array;
+  /**
+   * Differs after a restore from a backup, and not after a rotation of the chunk key: the chunkservers
+   * confirm all their chunks again when it changes. 32 bytes.
+   */
+  readonly restoreId: Uint8Array;
+  /**
+   * The accepted versions of the chunk key, oldest first.
+   *
+   * Invariant: 1 to CHUNK_KEYS_MAX, with ascending versions and indexes.
+   */
+  readonly keys: ChunkKeys;
+  /** Invariant: at most JOIN_TOKENS_MAX. */
+  readonly tokens: readonly JoinToken[];
+}
+
+/** A join token, of which the state has only the hash. */
+export interface JoinToken {
+  readonly hash: Uint8Array;
+  /** In cluster time. */
+  readonly expiresMs: number;
 }
 
 /** The position in the log of the state in a store, and the hash of this state. */

@@ -1,3 +1,4 @@
+import { present } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
@@ -7,7 +8,7 @@ import { StateHash } from "../../shared/protocol/state-hash.ts";
 import { checkFormatVersion, durableChanges } from "./durable.ts";
 import { checkFeatureLevel } from "./feature-levels.ts";
 import { bytesToText, META_KEY, TABLE_BYTE, textToBytes } from "./keys.ts";
-import { APPLIED, CLUSTER_FACTS, TOTALS } from "./tables.ts";
+import { APPLIED, CLUSTER_FACTS, ENROLMENT, TOTALS } from "./tables.ts";
 
 /**
  * A restored cluster starts a new epoch: its first index is the next multiple of this number, plus
@@ -21,6 +22,7 @@ const INDEXES_PER_EPOCH = 2 ** 40;
  */
 const TERMS_PER_EPOCH = 2 ** 32;
 const CHUNK_KEY_CONTEXT = "ashlar 2026 chunk key of a restored cluster";
+const RESTORE_ID_CONTEXT = "ashlar 2026 restore id of a restored cluster";
 
 /**
  * Converts the rows of a backup to the rows of a restored cluster. Every restore of the same backup
@@ -82,6 +84,7 @@ export class RestoredState {
 
   #convertValue(key: string, value: Uint8Array): Uint8Array {
     if (key === META_KEY.clusterFacts) return this.#withNewKey(value);
+    if (key === META_KEY.enrolment) return this.#withNewKeys(value);
     if (key !== META_KEY.totals) return value;
     const totals = TOTALS.decode(value, META_KEY.totals);
     const feedFloor = (this.index + 1) as LogIndex;
@@ -94,9 +97,23 @@ export class RestoredState {
    */
   #withNewKey(value: Uint8Array): Uint8Array {
     const facts = CLUSTER_FACTS.decode(value, META_KEY.clusterFacts);
-    const material = [...facts.chunkKey, ...textToBytes(String(this.index))];
-    const chunkKey = this.#hasher.deriveKey(CHUNK_KEY_CONTEXT, Uint8Array.from(material));
+    const chunkKey = this.#derive(CHUNK_KEY_CONTEXT, facts.chunkKey);
     return CLUSTER_FACTS.encode({ ...facts, chunkKey }, META_KEY.clusterFacts);
+  }
+
+  /** Replaces all versions of the chunk key by a new one, for the same reason. Credentials stay valid. */
+  #withNewKeys(value: Uint8Array): Uint8Array {
+    const enrolment = ENROLMENT.decode(value, META_KEY.enrolment);
+    const last = present(enrolment.keys.at(-1), "a chunk key has a version");
+    const key = this.#derive(CHUNK_KEY_CONTEXT, last.key);
+    const keys = [{ version: last.version + 1, fromIndex: 0 as LogIndex, key }];
+    const restoreId = this.#derive(RESTORE_ID_CONTEXT, enrolment.restoreId);
+    return ENROLMENT.encode({ ...enrolment, keys, restoreId }, META_KEY.enrolment);
+  }
+
+  #derive(context: string, secret: Uint8Array): Uint8Array {
+    const material = [...secret, ...textToBytes(String(this.index))];
+    return this.#hasher.deriveKey(context, Uint8Array.from(material));
   }
 }
 

@@ -28,6 +28,7 @@ import type {
   ClockStep,
   ContentRecord,
   DirectoryRecord,
+  EnrolmentRecord,
   EntryRecord,
   InodeRecord,
   PositionRecord,
@@ -40,6 +41,7 @@ import {
   CLUSTER_FACTS,
   CONTENTS,
   DIRECTORIES,
+  ENROLMENT,
   FEATURE_LEVEL,
   POSITIONS,
   SESSIONS,
@@ -126,6 +128,11 @@ export class State implements RecordReader, TreeView {
   /** The facts of the cluster. Undefined before `bootstrap`. */
   get clusterFacts(): ClusterFacts | undefined {
     return this.#records.get(CLUSTER_FACTS, META_KEY.clusterFacts);
+  }
+
+  /** Undefined below feature level 13. */
+  get enrolment(): EnrolmentRecord | undefined {
+    return this.#records.get(ENROLMENT, META_KEY.enrolment);
   }
 
   /** The steps of the clock, by ascending index. A new step drops those that are before all time rows. */

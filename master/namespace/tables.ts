@@ -11,6 +11,7 @@ import type {
   ClockStep,
   ContentRecord,
   DirectoryRecord,
+  EnrolmentRecord,
   PositionRecord,
   SessionRecord,
   StagedRecord,
@@ -258,6 +259,29 @@ export const CLUSTER_FACTS: UnversionedTable<ClusterFacts> = table({
     const facts = value as ClusterFacts;
     return { ...facts, chunkKey: ownBytes(facts.chunkKey) };
   },
+  isCached: always,
+});
+
+export const ENROLMENT: UnversionedTable<EnrolmentRecord> = table({
+  toFields: ({ isOpen, enrolmentKey, restoreId, keys, tokens }) => [
+    isOpen,
+    enrolmentKey,
+    restoreId,
+    keys.map(({ version, fromIndex, key }) => [version, fromIndex, key]),
+    tokens.map(({ hash, expiresMs }) => [hash, expiresMs]),
+  ],
+  fromFields: ([isOpen, enrolmentKey, restoreId, keys, tokens]) => ({
+    isOpen: isOpen as boolean,
+    enrolmentKey: ownBytes(enrolmentKey),
+    restoreId: ownBytes(restoreId),
+    keys: (keys as readonly [number, LogIndex, Uint8Array][]).map(([version, fromIndex, key]) => ({
+      ...{ version, fromIndex, key: ownBytes(key) },
+    })),
+    tokens: (tokens as readonly [Uint8Array, number][]).map(([hash, expiresMs]) => ({
+      ...{ hash: ownBytes(hash), expiresMs },
+    })),
+  }),
+  sizeBytes: ({ tokens }) => 1_000 + tokens.length * 100,
   isCached: always,
 });
 

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { raftFetchState } from "../../master/driver/fetch-state.ts";
 import * as backupApi from "../../shared/protocol/backup-api.ts";
 import * as chunkApi from "../../shared/protocol/chunk-api.ts";
+import * as enrolmentApi from "../../shared/protocol/enrolment-api.ts";
 import * as feedApi from "../../shared/protocol/feed-api.ts";
 import * as fleetApi from "../../shared/protocol/fleet-api.ts";
 import * as historyApi from "../../shared/protocol/history-api.ts";
@@ -35,7 +36,15 @@ export interface FuzzedStream {
 export type FuzzedRequest = FuzzedCall | FuzzedStream;
 
 const APIS = {
-  ...{ ...backupApi, ...chunkApi, ...feedApi, ...fleetApi, ...historyApi, ...mastersApi },
+  ...{
+    ...backupApi,
+    ...chunkApi,
+    ...enrolmentApi,
+    ...feedApi,
+    ...fleetApi,
+    ...historyApi,
+    ...mastersApi,
+  },
   ...{ ...namespaceApi, ...raftApi, ...statApi, ...transactApi, raftFetchState },
 };
 

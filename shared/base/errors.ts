@@ -70,6 +70,7 @@ export const ERROR_CODES = {
   WRONG_CLUSTER: { httpStatus: 403, errno: "EACCES", retry: "never", exitStatus: 2 },
   WRONG_ROLE: { httpStatus: 403, errno: "EPROTO", retry: "never", exitStatus: 2 },
   WRONG_IDENTITY: { httpStatus: 403, errno: "EACCES", retry: "never", exitStatus: 2 },
+  NOT_ENROLLED: { httpStatus: 403, errno: "EACCES", retry: "never", exitStatus: 4 },
   VERSION_MISMATCH: { httpStatus: 426, errno: "EPROTO", retry: "never", exitStatus: 2 },
   PROTOCOL_ERROR: { httpStatus: 400, errno: "EPROTO", retry: "never", exitStatus: 1 },
   ADDRESS_IN_USE: { httpStatus: 500, errno: "EADDRINUSE", retry: "never", exitStatus: 2 },

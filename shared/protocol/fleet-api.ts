@@ -1,5 +1,7 @@
 import * as v from "valibot";
 import { capabilitiesSchema } from "./capabilities.ts";
+import { chunkKeysSchema } from "./chunk-keys.ts";
+import { JOIN_TOKEN_LENGTH_MAX } from "./enrolment-api.ts";
 import { serverLocationSchema } from "./intent.ts";
 import { defineCall } from "./method.ts";
 import { ANY_ROLE, BY_CHUNKSERVERS, BY_OPERATORS } from "./roles.ts";
@@ -9,6 +11,7 @@ import {
   chunkIdSchema,
   clusterIdSchema,
   countSchema,
+  digestSchema,
   logIndexSchema,
   memberIdSchema,
   serverIdSchema,
@@ -43,9 +46,18 @@ const spaceSchema = v.object({
   diskId: v.optional(shortTextSchema),
 });
 
+/** The proof of a chunkserver. */
+const proofSchema = v.object({
+  /** The credential that it got when it enrolled. Null before. */
+  credential: v.nullable(digestSchema),
+  /** A join token. */
+  token: v.nullable(v.pipe(v.string(), v.maxLength(JOIN_TOKEN_LENGTH_MAX))),
+});
+
 /**
  * Registers a chunkserver. It is the first call on every connection to a leader. The leader
- * proposes a log entry if the chunkserver is new or its location has changed.
+ * proposes a log entry if the chunkserver is new or its location has changed. Refused with NOT_ENROLLED
+ * without a credential or a valid token, unless the enrolment is open.
  */
 export const register = defineCall(
   "fleet.register",
@@ -56,12 +68,20 @@ export const register = defineCall(
     space: spaceSchema,
     /** Absent in old versions. */
     capabilities: v.optional(capabilitiesSchema),
+    /** Absent in old versions, which cannot enrol. */
+    proof: v.optional(proofSchema),
   }),
   v.object({
     clusterId: clusterIdSchema,
-    /** MAC key with which intents and receipts are signed. */
+    /** MAC key with which new intents are signed. */
     chunkKey: bytesSchema(32),
     heartbeatIntervalMs: countSchema,
+    /** Absent below feature level 13: `chunkKey` is the only version. */
+    chunkKeys: v.optional(chunkKeysSchema),
+    /** Changes with a restore from a backup only. Absent below feature level 13. */
+    restoreId: v.optional(digestSchema),
+    /** The credential of the server, if its proof had no valid one. It stores it and registers again. */
+    credential: v.optional(digestSchema),
   }),
 );
 
@@ -95,6 +115,8 @@ export const heartbeat = {
        */
       isDiskFailed: v.optional(v.boolean(), false),
       chunkCount: countSchema,
+      /** The versions of the chunk key that the server has. Absent in old versions. */
+      chunkKeyVersions: v.optional(v.pipe(v.array(countSchema), v.maxLength(16))),
       /** Writes and copies in progress. Placement prefers idle servers. */
       activeWrites: countSchema,
       /**
@@ -116,7 +138,13 @@ export const heartbeat = {
       ),
       purged: reportsOf(v.object({ chunkId: chunkIdSchema, purgeIndex: logIndexSchema })),
     }),
-    v.object({ orders: v.array(orderSchema) }),
+    v.object({
+      orders: v.array(orderSchema),
+      /** The versions of the chunk key, if the server has others. */
+      chunkKeys: v.optional(chunkKeysSchema),
+      /** Whether the server should enrol: it registers again. */
+      enrol: v.optional(v.boolean(), false),
+    }),
   ),
 };
 export type HeartbeatRequest = ReturnType<(typeof heartbeat)["parseRequest"]>;
@@ -243,6 +271,16 @@ export const status = defineCall(
     masters: v.array(masterStatusSchema),
     chunkservers: v.array(chunkserverStatusSchema),
     health: healthSchema,
+    /** Absent in old versions, and below feature level 13. */
+    enrolment: v.optional(
+      v.object({
+        /** Whether a chunkserver enrols without a token. */
+        isOpen: v.boolean(),
+        keyVersion: countSchema,
+        /** Number of live chunkservers that have not enrolled. */
+        notEnrolledCount: countSchema,
+      }),
+    ),
     /** Absent in old versions. */
     featureLevel: v.optional(
       v.object({

@@ -86,11 +86,13 @@ describe("a source that sends bad frames", () => {
 
 describe("an assertion error in receiveChunk", () => {
   it("is thrown, and not reported to the writer as a broken chain", async () => {
-    const chunkKey = (): never => {
-      throw new AssertionError("a disk belongs to one cluster");
+    const keys = {
+      get versions(): never {
+        throw new AssertionError("a disk belongs to one cluster");
+      },
     };
     const store = { serverId: serverIdFor(1) };
-    const deps = { store, chunkKey, log: new MemoryLog() } as unknown as ReceiveDeps;
+    const deps = { store, keys, log: new MemoryLog() } as unknown as ReceiveDeps;
     const request = { head: {}, release: () => {} } as unknown as Received<never>;
     const stream = { send: async () => {} } as unknown as Stream<never, never>;
     const context = { signal: new AbortController().signal } as CallContext;

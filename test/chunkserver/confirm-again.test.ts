@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { HeldKeys } from "../../chunkserver/pipeline/held-keys.ts";
+import { Credential } from "../../chunkserver/store/credential.ts";
 import { MasterLink, type MasterLinkDeps } from "../../chunkserver/upkeep/master-link.ts";
 import { OrderResults } from "../../chunkserver/upkeep/order-results.ts";
 import type { Orders } from "../../chunkserver/upkeep/orders.ts";
@@ -11,7 +13,7 @@ import { MemoryDisk } from "../support/memory-disk.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { CLUSTER_A, MemoryLog } from "../support/wire-fixture.ts";
-import { makeChunk } from "./support/chunks.ts";
+import { hasher, makeChunk } from "./support/chunks.ts";
 import { CHUNK_KEY } from "./support/fake-master.ts";
 import { openTestStore, putChunk } from "./support/store-fixture.ts";
 
@@ -34,8 +36,13 @@ class Leader {
     });
     const channel = { call, leaderAddress: "m1:1" } as unknown as MasterLinkDeps["channel"];
     const location = { serverId: store.serverId, address: "c1:1", host: "c1", rack: "r" };
-    const options = { store, channel, location, results: new OrderResults() };
-    const link = new MasterLink({ ...options, activeWrites: () => 0 });
+    const log = new MemoryLog();
+    const clock = new VirtualClock();
+    const credential = await Credential.open(new MemoryDisk().mount(), log);
+    const link = new MasterLink({
+      ...{ store, channel, location, results: new OrderResults(), activeWrites: () => 0 },
+      ...{ keys: new HeldKeys(clock), credential, joinToken: null, hasher, log },
+    });
     await link.heartbeat(NO_ORDERS, signal);
     return link;
   }
@@ -44,7 +51,7 @@ class Leader {
     if (name === fleet.register.name) {
       return { clusterId: CLUSTER_A, chunkKey: this.chunkKey, heartbeatIntervalMs: 20 };
     }
-    if (name === fleet.heartbeat.name) return { orders: [] };
+    if (name === fleet.heartbeat.name) return { orders: [], enrol: false };
     const { chunks } = request as ReturnType<(typeof fleet.confirmChunks)["parseRequest"]>;
     this.asked.push(...chunks.map(({ chunkId }) => chunkId));
     return { verdicts: chunks.map(() => "known") };

@@ -20,7 +20,7 @@ async function store(
   options: { readonly intentIndex?: number; readonly lifetimeMs?: number } = {},
 ): Promise<void> {
   const { intentIndex = 10, lifetimeMs = 60_000 } = options;
-  const intent = cluster.master.intent([server.location], intentIndex, lifetimeMs);
+  const intent = cluster.master.intent([server.location], intentIndex, { lifetimeMs });
   const connection = await cluster.connect(server.location.address);
   writeCount += 1;
   await writeWhole(connection, chunk, { writeId: writeIdFor(writeCount), intent });

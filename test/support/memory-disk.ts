@@ -96,6 +96,12 @@ export class MemoryDisk {
     node.corrupt(change);
   }
 
+  /** Returns the content of a file as a process would read it. Null if there is none. */
+  contentOf(path: string): Uint8Array | null {
+    const node = this.find(path);
+    return node instanceof MemoryFile ? node.content() : null;
+  }
+
   /** Returns the paths of all files below a directory, sorted. */
   filesBelow(path: string): string[] {
     const node = this.find(path);

@@ -170,6 +170,11 @@ export class MemoryFile {
     }
   }
 
+  /** Returns a copy of the content. */
+  content(): Uint8Array {
+    return new Uint8Array(this.#current.bytes());
+  }
+
   #applySynced(): void {
     for (const change of this.#synced) this.#durable.apply(change);
     this.#synced = [];

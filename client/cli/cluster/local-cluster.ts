@@ -13,6 +13,7 @@ import { connect } from "../../connect.ts";
 import type { FileSystem } from "../../file-system.ts";
 import { whileLocked } from "../local/directory-lock.ts";
 import { freeAddresses } from "./free-ports.ts";
+import { joinTokenOf, needsJoinToken } from "./join-tokens.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
 import { runningPid, signalNode, startNode, stopNode, waitForExit } from "./node-process.ts";
 import { checkServerId, forgetLostIds, recordServerIds } from "./server-ids.ts";
@@ -88,12 +89,37 @@ export class LocalCluster {
       const file = (await readClusterFile(directory)) ?? (await createCluster(options));
       const opened = new LocalCluster(directory, file);
       await opened.#prepare(file.nodes, options.acceptsNewServers === true);
-      for (const { name } of file.nodes) await opened.#startUnlessRunning(opened.node(name));
+      await opened.#startAll(options);
       return opened;
     });
     await cluster.waitUntilServing(options);
     await cluster.#recordServerIds();
     return cluster;
+  }
+
+  /** Starts the nodes that are not running. A chunkserver that has not enrolled starts after the masters. */
+  async #startAll(options: WaitOptions): Promise<void> {
+    const waiting: LocalNode[] = [];
+    for (const { name } of this.#file.nodes) {
+      const node = this.node(name);
+      if (await this.#mustEnrol(node)) waiting.push(node);
+      else await this.#startUnlessRunning(node);
+    }
+    if (waiting.length === 0) return;
+    const masters = this.#file.nodes.filter((node) => node.role === "master");
+    await this.#waitFor(masters, () => null, { ...options, needsAllProcesses: true });
+    const joinToken = await this.#joinToken(options);
+    for (const node of waiting) await this.#startUnlessRunning(node, joinToken);
+  }
+
+  async #mustEnrol(node: LocalNode): Promise<boolean> {
+    const isRunning = (await runningPid(this.directory, node)) !== null;
+    return !isRunning && (await needsJoinToken(this.directory, node));
+  }
+
+  async #joinToken({ timeoutMs, signal }: WaitOptions): Promise<string | undefined> {
+    await using fileSystem = await this.#connect(timeoutMs);
+    return await joinTokenOf(fileSystem, signal);
   }
 
   /**
@@ -201,14 +227,28 @@ export class LocalCluster {
     return whileLocked(this.directory, async () => {
       this.#file = await requireClusterFile(this.directory);
       await this.#prepare([this.node(name)], acceptsNewServers);
-      return this.#startUnlessRunning(this.node(name));
+      const node = this.node(name);
+      const joinToken = (await this.#mustEnrol(node))
+        ? await this.#joinTokenIfServing()
+        : undefined;
+      return this.#startUnlessRunning(node, joinToken);
     });
   }
 
+  /** Returns a join token. Undefined if the masters do not answer: they may need none. */
+  async #joinTokenIfServing(): Promise<string | undefined> {
+    try {
+      return await this.#joinToken({ timeoutMs: STATUS_TIMEOUT_MS });
+    } catch (error) {
+      if (isAshlarError(error)) return undefined;
+      throw error;
+    }
+  }
+
   /** Starts a node, under the lock of the directory. @returns the pid */
-  async #startUnlessRunning(node: LocalNode): Promise<number> {
+  async #startUnlessRunning(node: LocalNode, joinToken?: string): Promise<number> {
     const pid = await runningPid(this.directory, node);
-    return pid ?? startNode(this.directory, node);
+    return pid ?? startNode(this.directory, node, joinToken);
   }
 
   /**

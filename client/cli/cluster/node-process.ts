@@ -56,9 +56,15 @@ export async function runningPid(directory: string, node: LocalNode): Promise<nu
  * Starts the process of a node, detached, with its output appended to the node's log. Resolves
  * before the node serves.
  *
+ * @param joinToken for a chunkserver that has not enrolled. In the environment, so that no other user of
+ *   the machine sees it
  * @returns the pid
  */
-export async function startNode(directory: string, node: LocalNode): Promise<number> {
+export async function startNode(
+  directory: string,
+  node: LocalNode,
+  joinToken?: string,
+): Promise<number> {
   const paths = nodePaths(directory, node.name);
   const launcher = await launcherPath();
   const log = await open(paths.log, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK);
@@ -67,6 +73,7 @@ export async function startNode(directory: string, node: LocalNode): Promise<num
       detached: true,
       stdio: ["ignore", log.fd, log.fd],
       cwd: "/",
+      ...(joinToken === undefined ? {} : { env: { ...process.env, ASHLAR_JOIN_TOKEN: joinToken } }),
     });
     child.once("error", () => {}); // Without a pid, the error is thrown below.
     const pid = child.pid;

@@ -21,5 +21,9 @@ export const run: RunCommand = async (context, _arguments, options) => {
     );
   } else {
     output.note(`the cluster is at feature level ${after}; before, it was at ${before}`);
+    const { enrolment } = await fileSystem.status({ signal });
+    if (enrolment?.isOpen === true) {
+      output.note("when all chunkservers have enrolled: ashlar server enrolment close");
+    }
   }
 };

@@ -174,6 +174,14 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       last_heard_ms_ago: server.lastHeardMsAgo,
     })),
     feature_level: status.featureLevel ?? null,
+    enrolment:
+      status.enrolment === undefined
+        ? null
+        : {
+            is_open: status.enrolment.isOpen,
+            key_version: status.enrolment.keyVersion,
+            not_enrolled_count: status.enrolment.notEnrolledCount,
+          },
     default_copies: status.defaultCopies ?? null,
     namespace: {
       file_count: namespace.fileCount,

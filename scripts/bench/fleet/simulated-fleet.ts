@@ -1,4 +1,5 @@
 import type { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
+import { connect } from "../../../client/connect.ts";
 import type { ChunkId } from "../../../shared/base/ids.ts";
 import { runMany } from "../rates.ts";
 import { SimulatedServer } from "./simulated-server.ts";
@@ -12,19 +13,19 @@ export class SimulatedFleet implements AsyncDisposable {
   /** First order of a copy of each chunk, on the clock of `performance.now()`. */
   readonly orderedMs = new Map<ChunkId, number>();
 
-  private constructor(cluster: LocalCluster, count: number) {
+  private constructor(cluster: LocalCluster, joinToken: string, count: number) {
     const onCopyOrder = (chunkId: ChunkId): void => {
       if (!this.orderedMs.has(chunkId)) this.orderedMs.set(chunkId, performance.now());
     };
     this.servers = Array.from(
       { length: count },
-      (_, index) => new SimulatedServer(cluster, index + 1, onCopyOrder),
+      (_, index) => new SimulatedServer(cluster, index + 1, { joinToken, onCopyOrder }),
     );
   }
 
   /** Starts `count` servers. Resolves when all are registered. */
   static async start(cluster: LocalCluster, count: number): Promise<SimulatedFleet> {
-    const fleet = new SimulatedFleet(cluster, count);
+    const fleet = new SimulatedFleet(cluster, await makeJoinToken(cluster), count);
     await runMany({ count, parallel: STARTS_IN_PARALLEL }, (index) =>
       fleet.#server(index).start(index / count),
     );
@@ -62,4 +63,9 @@ export class SimulatedFleet implements AsyncDisposable {
   #server(number: number): SimulatedServer {
     return this.servers[number % this.servers.length] as SimulatedServer;
   }
+}
+
+async function makeJoinToken({ masters, clusterId }: LocalCluster): Promise<string> {
+  await using fileSystem = await connect({ masters, clusterId });
+  return await fileSystem.enrolment.makeToken();
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import type { ChunkId, ServerId } from "../../../shared/base/ids.ts";
+import type { ChunkId, Digest, ServerId } from "../../../shared/base/ids.ts";
 import { heartbeat, type Order, register } from "../../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../../shared/protocol/intent.ts";
 import { WireCaller } from "./wire-caller.ts";
@@ -25,6 +25,8 @@ export class SimulatedServer {
   /** Chunks of which it has a copy, for its reports. */
   chunkCount = 0;
   #copiedCount = 0;
+  #credential: Digest | null = null;
+  readonly #joinToken: string;
   readonly #caller: WireCaller;
   readonly #onCopyOrder: (chunkId: ChunkId) => void;
   readonly #stop = new AbortController();
@@ -36,8 +38,16 @@ export class SimulatedServer {
   #lastHeartbeatMs = 0;
   #running: Promise<void> = Promise.resolve();
 
-  /** @param onCopyOrder called for each copy that a heartbeat answer orders */
-  constructor(cluster: LocalCluster, number: number, onCopyOrder: (chunkId: ChunkId) => void) {
+  constructor(
+    cluster: LocalCluster,
+    number: number,
+    options: {
+      readonly joinToken: string;
+      /** Called for each copy that a heartbeat answer orders. */
+      readonly onCopyOrder: (chunkId: ChunkId) => void;
+    },
+  ) {
+    this.#joinToken = options.joinToken;
     const serverId = number.toString(16).padStart(32, "0") as ServerId;
     this.location = {
       serverId,
@@ -46,7 +56,7 @@ export class SimulatedServer {
       rack: `rack-${number % RACKS}`,
     };
     this.#caller = new WireCaller(cluster, "chunkserver", serverId);
-    this.#onCopyOrder = onCopyOrder;
+    this.#onCopyOrder = options.onCopyOrder;
   }
 
   /** Key of receipts. Empty before the first registration. */
@@ -109,11 +119,20 @@ export class SimulatedServer {
   }
 
   async #register(): Promise<void> {
-    const request = { server: this.location, clusterId: null, space: SPACE };
+    const answer = await this.#registerOnce();
+    if (answer.credential === undefined) return;
+    this.#credential = answer.credential;
+    await this.#registerOnce();
+  }
+
+  async #registerOnce() {
+    const proof = { credential: this.#credential, token: this.#joinToken };
+    const request = { server: this.location, clusterId: null, space: SPACE, proof };
     const answer = await this.#caller.call(register, request);
     this.#chunkKey = answer.chunkKey;
     this.#intervalMs = answer.heartbeatIntervalMs;
     this.#registeredWith = this.#caller.leaderAddress;
+    return answer;
   }
 
   async #sendHeartbeat(): Promise<void> {

@@ -1,8 +1,9 @@
 import { fromHex } from "../../../shared/base/bytes.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
-import type { ChunkId, LogIndex, ServerId } from "../../../shared/base/ids.ts";
+import type { ChunkId, Digest, LogIndex, ServerId } from "../../../shared/base/ids.ts";
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
+import type { ChunkKeys } from "../../../shared/protocol/chunk-keys.ts";
 import * as fleet from "../../../shared/protocol/fleet-api.ts";
 import { type Intent, type ServerLocation, signIntent } from "../../../shared/protocol/intent.ts";
 import { RpcServer } from "../../../shared/wire/rpc-server.ts";
@@ -19,6 +20,14 @@ export class FakeMaster implements AsyncDisposable {
   /** Orders sent once, with the next heartbeat of the server. */
   readonly orders = new Map<ServerId, fleet.Order[]>();
   readonly goodbyes: ServerId[] = [];
+  /** The proof of each registration. */
+  readonly proofs: unknown[] = [];
+  /** The versions of the chunk key. Undefined below feature level 13. */
+  chunkKeys: ChunkKeys | undefined;
+  /** The credential of every server: given to a server that does not prove it. */
+  credential: Digest | null = null;
+  /** Whether heartbeats ask the server to enrol. */
+  mustEnrol = false;
   verdict: (chunkId: ChunkId) => "known" | "unknown" | "undecided" = () => "undecided";
   address = "";
 
@@ -37,9 +46,13 @@ export class FakeMaster implements AsyncDisposable {
   }
 
   /** Returns an intent, signed like one of the leader. */
-  intent(servers: readonly ServerLocation[], issuedIndex: number, lifetimeMs = 60_000): Intent {
+  intent(
+    servers: readonly ServerLocation[],
+    issuedIndex: number,
+    { lifetimeMs = 60_000, key = CHUNK_KEY } = {},
+  ): Intent {
     const unsigned = { servers: [...servers], issuedIndex: issuedIndex as LogIndex, lifetimeMs };
-    return { ...unsigned, signature: signIntent(hasher, CHUNK_KEY, unsigned) };
+    return { ...unsigned, signature: signIntent(hasher, key, unsigned) };
   }
 
   order(serverId: ServerId, order: fleet.Order): void {
@@ -70,7 +83,15 @@ export class FakeMaster implements AsyncDisposable {
       request.release();
       const { server } = request.head;
       this.servers.set(server.serverId, server);
-      return { clusterId: CLUSTER_A, chunkKey: CHUNK_KEY, heartbeatIntervalMs: 20 };
+      const { proof } = request.head;
+      this.proofs.push(proof);
+      const isProven = proof?.credential != null;
+      if (isProven) this.mustEnrol = false;
+      return {
+        ...{ clusterId: CLUSTER_A, chunkKey: CHUNK_KEY, heartbeatIntervalMs: 20 },
+        ...(this.chunkKeys === undefined ? {} : { chunkKeys: [...this.chunkKeys] }),
+        ...(this.credential === null || isProven ? {} : { credential: this.credential }),
+      };
     });
     this.#server.onCall(fleet.heartbeat, async (request) => {
       request.release();
@@ -81,7 +102,10 @@ export class FakeMaster implements AsyncDisposable {
       this.heartbeats.push(request.head);
       const orders = this.orders.get(serverId) ?? [];
       this.orders.delete(serverId);
-      return { orders };
+      const held = request.head.chunkKeyVersions?.length;
+      const { chunkKeys, mustEnrol: enrol } = this;
+      if (chunkKeys === undefined || chunkKeys.length === held) return { orders, enrol };
+      return { orders, enrol, chunkKeys: [...chunkKeys] };
     });
     this.#server.onCall(fleet.goodbye, async (request) => {
       request.release();

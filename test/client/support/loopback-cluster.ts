@@ -5,6 +5,7 @@ import { connect } from "../../../client/connect.ts";
 import type { FileSystem } from "../../../client/file-system.ts";
 import type { ConnectOptions } from "../../../client/options.ts";
 import type { MasterConfig } from "../../../master/config.ts";
+import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { ClusterId, MemberId } from "../../../shared/base/ids.ts";
 import { Closers } from "../../../shared/flow/closers.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
@@ -54,6 +55,7 @@ export class LoopbackCluster implements AsyncDisposable {
   readonly masters: RealMasters;
   readonly servers: ClusterServer[] = [];
   readonly #closers: Closers;
+  #joinToken: Promise<string | undefined> | null = null;
 
   private constructor(masters: RealMasters, closers: Closers) {
     this.masters = masters;
@@ -111,6 +113,8 @@ export class LoopbackCluster implements AsyncDisposable {
     const directory = settings.directory ?? this.#closers.use(await TempDirectory.make()).path;
     const log = new MemoryLog();
     const disk = new NodeDisk(directory);
+    this.#joinToken ??= this.#makeJoinToken();
+    const joinToken = await this.#joinToken;
     const running = await startChunkserver(
       parseChunkserverConfig({
         dataDir: directory,
@@ -120,6 +124,7 @@ export class LoopbackCluster implements AsyncDisposable {
         reserveBytes: 0,
         scrubBytesPerSecond: 0,
         stopGraceMs: 0,
+        ...(joinToken === undefined ? {} : { joinToken }),
         ...settings.config,
       }),
       makeEnv(log),
@@ -139,6 +144,17 @@ export class LoopbackCluster implements AsyncDisposable {
     const server = { running, directory, log, stop };
     this.servers.push(server);
     return server;
+  }
+
+  /** Returns a token for new servers. Undefined in a cluster whose feature level is too low for it. */
+  async #makeJoinToken(): Promise<string | undefined> {
+    const fs = await this.connect();
+    try {
+      return await fs.enrolment.makeToken();
+    } catch (error) {
+      if (isAshlarError(error, "VERSION_MISMATCH")) return undefined;
+      throw error;
+    }
   }
 
   /** Connects a client, which is closed with the cluster. */

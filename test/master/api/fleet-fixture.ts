@@ -32,6 +32,7 @@ export const heartbeatOf = (name: string): api.HeartbeatRequest => ({
 export class FleetLeader {
   readonly clock = new VirtualClock();
   readonly registry: Registry;
+  isFounding = false;
   readonly machine: TestStateMachine;
   readonly #handlers = new Map<string, CallHandler<unknown, unknown>>();
 
@@ -49,7 +50,7 @@ export class FleetLeader {
     const deps = {
       ...{ consensus, fleet: this.registry, namespace: () => machine.namespace },
       ...{ env: { log: new MemoryLog(), clock, hasher, random }, nowMs: () => machine.nowMs },
-      registrations: new Registrations(),
+      ...{ registrations: new Registrations(), isFounding: () => this.isFounding },
       repair: { ordersFor: () => [], recordCopyResult: () => {} },
     };
     const onCall = (method: { readonly name: string }, handler: never) =>

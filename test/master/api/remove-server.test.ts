@@ -13,7 +13,9 @@ import { hasCode, MemoryLog } from "../../support/wire-fixture.ts";
 import {
   at,
   chunksContent,
+  hasher,
   OWNER,
+  raiseTo,
   sealed,
   serverId,
   TestStateMachine,
@@ -34,7 +36,8 @@ async function leader(chunkCount: number) {
   const chunks = Array.from({ length: chunkCount }, (_, number) => sealed(`c${number}`));
   const content = chunksContent(...chunks);
   machine.run({ kind: "put", target: at("/f"), content, replace: false, ...OWNER });
-  machine.apply({ kind: "raise-feature-level", level: FEATURE_LEVEL_MAX });
+  machine.apply(raiseTo(FEATURE_LEVEL_MAX));
+  machine.apply({ kind: "change-enrolment", nowMs: machine.nowMs, change: { kind: "open" } });
   const times = { suspectMs: 1, deadMs: 10, repairDelayMs: 3, repairDelayStoppedMs: 4 };
   const clock = new VirtualClock();
   const registry = new Registry({ clock, random: new SeededRandom(1), times });
@@ -48,8 +51,8 @@ async function leader(chunkCount: number) {
   };
   const deps = {
     ...{ consensus, fleet: registry, namespace: () => machine.namespace },
-    ...{ env: { log: new MemoryLog(), clock }, nowMs: () => machine.nowMs },
-    registrations: new Registrations(),
+    ...{ env: { log: new MemoryLog(), clock, hasher }, nowMs: () => machine.nowMs },
+    ...{ registrations: new Registrations(), isFounding: () => false },
   };
   registerFleetHandlers({ onCall } as unknown as Handlers, deps as never);
   const call = async (method: { readonly name: string }, head: unknown): Promise<unknown> => {

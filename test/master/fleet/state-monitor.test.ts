@@ -18,6 +18,7 @@ import { Namespace } from "../../../master/namespace/namespace.ts";
 import { AssertionError, unreachable } from "../../../shared/base/assert.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
 import { TestGroup, type TestMember } from "../driver/test-group.ts";
 import { BOOTSTRAP, hasher, START_MS } from "../namespace/harness.ts";
 
@@ -99,6 +100,7 @@ class MonitoredGroup {
     return {
       env: { clock: this.group.clock, log: leader.log },
       consensus: leader.running,
+      random: new SeededRandom(1),
       featureLevel: () => this.namespace(leader).featureLevel,
       fetchReport: async ({ id }) => this.#report(id),
       propose: (command: Command) => this.proposeAt(leader, command),

@@ -43,6 +43,11 @@ export const BOOTSTRAP: Bootstrap = {
   sessionIdleMsMax: 60 * SECOND_MS,
 };
 
+/** Returns the command that raises the feature level to `level`. */
+export const raiseTo = (level: number): Command => ({
+  ...{ kind: "raise-feature-level", level, enrolmentKey: new Uint8Array(32).fill(5) },
+});
+
 export const OWNER = { mode: 0o644, uid: 1000, gid: 1000 } as const;
 
 /** Returns a path as a target. */

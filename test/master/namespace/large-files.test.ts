@@ -18,6 +18,7 @@ import {
   DAY_MS,
   MIB,
   OWNER,
+  raiseTo,
   sealed,
   stagingId,
   TestStateMachine,
@@ -38,7 +39,7 @@ class LargeFiles {
 
   static async make(): Promise<LargeFiles> {
     const machine = await TestStateMachine.make();
-    assertOk(machine.apply({ kind: "raise-feature-level", level: FEATURE_LEVEL_MAX }));
+    assertOk(machine.apply(raiseTo(FEATURE_LEVEL_MAX)));
     return new LargeFiles(machine);
   }
 

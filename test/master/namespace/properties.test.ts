@@ -18,6 +18,7 @@ import {
   DAY_MS,
   dump,
   messageOf,
+  raiseTo,
   serverId,
   TestStateMachine,
 } from "./harness.ts";
@@ -34,7 +35,7 @@ async function makePair(featureLevel: number): Promise<[TestStateMachine, TreeMo
   const machine = await TestStateMachine.make();
   const model = new TreeModel();
   model.saveState(machine.index, machine.namespace.oldestReadableIndex());
-  assertOk(machine.apply({ kind: "raise-feature-level", level: featureLevel }));
+  assertOk(machine.apply(raiseTo(featureLevel)));
   return [machine, model];
 }
 

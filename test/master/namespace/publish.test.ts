@@ -18,6 +18,7 @@ import {
   hasher,
   MIB,
   OWNER,
+  raiseTo,
   sealed,
   stagingId,
   TestStateMachine,
@@ -26,7 +27,7 @@ import { checkInvariants } from "./invariants.ts";
 
 async function makeMachine(level = FEATURE_LEVEL_PUBLISH): Promise<TestStateMachine> {
   const machine = await TestStateMachine.make();
-  assertOk(machine.apply({ kind: "raise-feature-level", level }));
+  assertOk(machine.apply(raiseTo(level)));
   return machine;
 }
 
@@ -179,7 +180,7 @@ describe("a published upload", () => {
     assert.throws(() => checkLevel(command, FEATURE_LEVEL_PUBLISH - 1), {
       code: "VERSION_MISMATCH",
     });
-    assertOk(machine.apply({ kind: "raise-feature-level", level: FEATURE_LEVEL_PUBLISH }));
+    assertOk(machine.apply(raiseTo(FEATURE_LEVEL_PUBLISH)));
     machine.run(stage(1, [sealed("b")]));
     assert.equal(codeOf(machine.transact([publish(2 * MIB)])), "PRECONDITION_FAILED");
     await machine.namespace.flush();

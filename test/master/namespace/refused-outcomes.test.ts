@@ -18,7 +18,7 @@ import { OUTCOMES } from "../../../master/namespace/tables.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import { ROOT_URL } from "../../support/repository.ts";
 import { makeCaseTree } from "./case-operations.ts";
-import { TestStateMachine } from "./harness.ts";
+import { raiseTo, TestStateMachine } from "./harness.ts";
 import { REFUSED_CASES, type RefusedCase } from "./refused-cases.ts";
 import { NOT_KEPT, STORED_REASONS } from "./stored-reasons.ts";
 
@@ -86,7 +86,7 @@ interface Kept {
 async function refuse({ operation, precondition }: RefusedCase, level: number): Promise<Kept> {
   const machine = await TestStateMachine.make();
   makeCaseTree(machine);
-  if (level > 1) machine.apply({ kind: "raise-feature-level", level });
+  if (level > 1) machine.apply(raiseTo(level));
   const attempt = machine.nextAttempt();
   const command: Command = {
     kind: "transact",

@@ -12,7 +12,7 @@ import type { LogIndex } from "../../../shared/base/ids.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { assertOk, at, hasher, inline, OWNER, TestStateMachine } from "./harness.ts";
+import { assertOk, at, hasher, inline, OWNER, raiseTo, TestStateMachine } from "./harness.ts";
 
 const put = (path: string, text: string) =>
   ({ kind: "put", target: at(path), content: inline(text), ...OWNER, replace: true }) as const;
@@ -243,8 +243,8 @@ describe("feature levels of the state", () => {
   it("increase, never decrease, and are durable", async () => {
     const machine = await TestStateMachine.make();
     assert.equal(machine.namespace.featureLevel, 1);
-    assertOk(machine.apply({ kind: "raise-feature-level", level: 2 }));
-    assertOk(machine.apply({ kind: "raise-feature-level", level: 1 }));
+    assertOk(machine.apply(raiseTo(2)));
+    assertOk(machine.apply(raiseTo(1)));
     await machine.namespace.flush();
     assert.equal(Namespace.open({ store: machine.store, hasher }).featureLevel, 2);
   });
@@ -253,7 +253,7 @@ describe("feature levels of the state", () => {
     const machine = await TestStateMachine.make();
     await machine.namespace.flush();
     const level = FEATURE_LEVEL_MAX + 1;
-    assert.throws(() => machine.apply({ kind: "raise-feature-level", level }), {
+    assert.throws(() => machine.apply(raiseTo(level)), {
       code: "VERSION_MISMATCH",
     });
     const row = { key: new TextEncoder().encode("Mf"), value: Uint8Array.of(0x92, 1, level) };

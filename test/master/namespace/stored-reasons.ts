@@ -8,13 +8,17 @@ export const NOT_KEPT = [
   "cluster-missing",
   "feed-reclaimed",
   "intent-floor",
+  "keys-many",
   "outcome-dropped",
   "path-not-text",
   "read-rows",
+  "secret-length",
   "sequence-invalid",
   "server-removed",
   "session-unknown",
   "time-reclaimed",
+  "token-validity",
+  "tokens-many",
 ] as const satisfies readonly Reason[];
 
 /** The reasons in stored outcomes. A new reason is one of them, or the compiler refuses `STORED_REASONS`. */

@@ -1,7 +1,8 @@
 import { chunkIdOfKey, lostKeys } from "../../../chunkserver/store/index-keys.ts";
 import { decodeLoss } from "../../../chunkserver/store/lost-replica.ts";
+import { fromHex } from "../../../shared/base/bytes.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import type { ChunkId, LogIndex, ServerId } from "../../../shared/base/ids.ts";
+import type { ChunkId, Digest, LogIndex, ServerId } from "../../../shared/base/ids.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";
 import type { StoreChange } from "../../../shared/ports/ordered-store.ts";
 import { heartbeat, register } from "../../../shared/protocol/fleet-api.ts";
@@ -142,7 +143,8 @@ export class DelayedReports {
       const options = { timeoutMs: TIMEOUT_MS };
       const address = masterAddress(leader.host);
       // The connection of the server, as far as the leader knows.
-      const registration = { server: location, clusterId: CLUSTER_ID, space };
+      const proof = { credential: credentialOf(server), token: null };
+      const registration = { server: location, clusterId: CLUSTER_ID, space, proof };
       (await pool.call(address, register, registration, options)).release();
       const request = { serverId, ...state, ...results };
       (await pool.call(address, heartbeat, request, options)).release();
@@ -163,4 +165,12 @@ export class DelayedReports {
     const text = `A delayed report of ${server.host} that chunk ${chunkId} of intent ${intentIndex} was lost removes a later copy`;
     this.#environment.reportViolation(new Violation(text, [server.host, chunkId]));
   }
+}
+
+/** Returns the credential on the disk of the server. */
+function credentialOf({ disk }: SimulatedChunkserver): Digest | null {
+  const bytes = disk.contentOf("credential.json");
+  if (bytes === null) return null;
+  const { credential } = JSON.parse(new TextDecoder().decode(bytes)) as { credential: string };
+  return fromHex(credential) as Digest;
 }

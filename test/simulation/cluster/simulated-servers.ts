@@ -192,6 +192,7 @@ export function makeChunkserver(
   environment: SimulationEnvironment,
   id: number,
   masters: () => readonly string[],
+  joinToken: () => string | undefined,
 ): SimulatedChunkserver {
   const settings = {
     dataDir: "/data",
@@ -205,7 +206,8 @@ export function makeChunkserver(
     stopGraceMs: 500,
   };
   return new SimulatedProcess(environment, `c${id}`, ({ env, disk, stores, onFatal }) => {
-    const config = parseChunkserverConfig({ ...settings, masters: masters() });
+    const given = { masters: masters(), joinToken: joinToken() };
+    const config = parseChunkserverConfig({ ...settings, ...given });
     return startChunkserver(config, env, { disk, stores }, { onFatal });
   });
 }

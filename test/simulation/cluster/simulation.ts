@@ -8,8 +8,10 @@ import { directoryModel } from "../linearizability/directory-model.ts";
 import { ConsensusChecks } from "./consensus-checks.ts";
 import { CopyChecks } from "./copy-checks.ts";
 import { DelayedReports } from "./delayed-reports.ts";
+import { EnrolmentFaults } from "./enrolment-faults.ts";
 import { Faults } from "./faults.ts";
 import { startFounders } from "./founding-fault.ts";
+import { mastersProblem, processProblem, statusProblem } from "./health-problems.ts";
 import { InterruptedSnapshots } from "./interrupted-snapshots.ts";
 import { Operator } from "./operator.ts";
 import { OperatorFaults } from "./operator-faults.ts";
@@ -23,7 +25,6 @@ import {
   makeChunkserver,
   makeMasters,
   masterAddress,
-  membersOf,
   type SimulatedChunkserver,
   type SimulatedMaster,
   SUSPECT_MS,
@@ -61,6 +62,7 @@ export class Simulation {
   readonly watchers: Watchers;
   readonly operatorFaults: OperatorFaults;
   readonly delayedReports: DelayedReports;
+  readonly enrolmentFaults: EnrolmentFaults;
   /** Faults that wait for an event in a process, and not for a time. */
   readonly #awaitedFaults: readonly (SlowSeals | DelayedReports | InterruptedSnapshots)[];
   /** Client without faults. It sets up the cluster and checks it at the end. */
@@ -79,7 +81,7 @@ export class Simulation {
     const masters = (): string[] => addressesOf(this.masters);
     const founders = this.masters.filter(({ slot }) => slot.isMember);
     this.chunkservers = ids(options.chunkservers).map((id) =>
-      makeChunkserver(environment, id, masters),
+      makeChunkserver(environment, id, masters, () => this.enrolmentFaults.joinToken),
     );
     this.workload = new Workload(environment, options);
     this.clients = ids(options.clients).map((id) => {
@@ -129,6 +131,10 @@ export class Simulation {
       leader,
       onError,
     });
+    this.enrolmentFaults = new EnrolmentFaults(environment, {
+      ...{ chunkservers, leader, idOf: (server) => copies.idOf(server) },
+      admin: () => this.#observer.running,
+    });
     const interrupted = new InterruptedSnapshots(environment, { masters: allMasters, leader });
     this.#awaitedFaults = [slowSeals, this.delayedReports, interrupted];
     this.watchers = new Watchers(environment, {
@@ -172,6 +178,7 @@ export class Simulation {
         ...watchers.faults.counts,
         ...this.operatorFaults.counts,
         ...Object.assign({}, ...this.#awaitedFaults.map(({ counts }) => counts)),
+        ...this.enrolmentFaults.counts,
         "founder disk loss": this.#founderLossCount,
       },
       resumedSnapshotCount: environment.resumedSnapshotCount,
@@ -188,11 +195,13 @@ export class Simulation {
   async #setUp(): Promise<void> {
     const founders = this.masters.filter(({ slot }) => slot.isMember);
     this.#founderLossCount = startFounders(this.environment, founders);
-    for (const server of [...this.chunkservers, this.#observer]) server.start();
-    await this.#runUntil("founding the cluster", SET_UP_MS_MAX, () => {
-      const isReady = this.chunkservers.every(({ running }) => running?.ready().ready === true);
-      return isReady && this.#observer.isUp;
-    });
+    this.#observer.start();
+    await this.#runUntil("founding the cluster", SET_UP_MS_MAX, () => this.#observer.isUp);
+    const started = this.enrolmentFaults.startServers();
+    await this.#runUntilSettled("making a join token", SET_UP_MS_MAX, started);
+    await this.#runUntil("starting the chunkservers", SET_UP_MS_MAX, () =>
+      this.chunkservers.every(({ running }) => running?.ready().ready === true),
+    );
     const made = this.#makeDirectories();
     await this.#runUntilSettled("making the directories", SET_UP_MS_MAX, made);
     this.#reportFailureOf(this.#watchFeed());
@@ -206,8 +215,7 @@ export class Simulation {
   }
 
   async #watchFeed(): Promise<void> {
-    const { running } = this.#observer;
-    if (running === null) throw new Violation("The observer is not running");
+    const running = present(this.#observer.running, "the observer is running");
     const { index } = await running.mkdir("/watched");
     this.watchers.start(running, index);
   }
@@ -227,11 +235,13 @@ export class Simulation {
     this.#reportFailureOf(faults.run());
     this.#reportFailureOf(watcherFaults.run());
     this.#reportFailureOf(operatorFaults.run());
+    this.#reportFailureOf(this.enrolmentFaults.run());
     for (const each of this.#awaitedFaults) each.start();
     await this.#run(() => environment.clock.monotonicMs() >= endMs);
     faults.end();
     watcherFaults.end();
     operatorFaults.end();
+    this.enrolmentFaults.end();
     for (const each of this.#awaitedFaults) each.end();
     this.workload.hasEnded = true;
   }
@@ -259,26 +269,16 @@ export class Simulation {
   /** Returns the first problem of the cluster. Null: the cluster is healthy. */
   async #findHealthProblem(): Promise<string | null> {
     const masters = this.masters.filter(({ slot }) => slot.isMember);
-    const servers = [...masters, ...this.chunkservers];
-    const down = servers.find((server) => !server.isUp);
-    if (down !== undefined) return `${down.host} is ${down.state}`;
-    if (this.operator.pendingTask !== null) return this.operator.pendingTask;
-    const statuses = masters.map((each) => each.running?.master.consensus.status());
-    if (statuses.filter((status) => status?.isReady === true).length !== 1) return "no leader";
-    const members = membersOf(masters.find((each) => isLeading(each)));
-    const expected = masters.map(({ slot }) => `${slot.memberId} voter`).sort();
-    if (members.join() !== expected.join()) return `the members are ${members}, not ${expected}`;
-    const applied = new Set(statuses.map((status) => status?.appliedIndex));
-    if (applied.size > 1) return `members have applied ${[...applied].join(", ")}`;
+    const problem =
+      processProblem([...masters, ...this.chunkservers]) ??
+      this.operator.pendingTask ??
+      this.enrolmentFaults.pendingTask ??
+      mastersProblem(masters);
+    if (problem !== null) return problem;
     try {
       const reply = this.#observer.running?.status({ timeoutMs: 5_000 });
       const status = await this.#runUntilSettled("requesting the status", 60_000, reply);
-      const { health, chunkservers } = status ?? {};
-      if (chunkservers?.length !== this.chunkservers.length) return "a chunkserver is missing";
-      if (health === undefined) return "no health";
-      // The clocks of the simulated machines differ by seconds.
-      const problems = health.reasons.filter((reason) => !/^the (clock|time) of /.test(reason));
-      return problems.length === 0 ? null : problems.join("; ");
+      return statusProblem(status, this.chunkservers.length);
     } catch (error) {
       if (isAshlarError(error)) return error.message;
       throw error;
@@ -331,8 +331,9 @@ export class Simulation {
     this.faults.isRestartDisabled = true;
     this.watchers.faults.isRestartDisabled = true;
     this.operatorFaults.isRestartDisabled = true;
+    const extras = [this.delayedReports.process, this.enrolmentFaults.process];
     const groups = [
-      [...this.clients, this.watchers.process, this.#observer, this.delayedReports.process],
+      [...this.clients, this.watchers.process, this.#observer, ...extras],
       this.chunkservers,
       this.masters,
     ];
@@ -348,7 +349,7 @@ export class Simulation {
   /** Checks the states without clients: no unfinished upload remains, and all data is consistent. */
   async #checkStates(): Promise<void> {
     const masters = this.masters.filter(({ slot }) => slot.isMember);
-    const isUnstaged = (): boolean => countStaged(masters) === 0;
+    const isUnstaged = () => countStaged(masters) === 0;
     await this.#runUntil("reclaiming all unfinished uploads", UNSTAGED_MS_MAX, isUnstaged);
     checkStates(masters);
   }

@@ -1,4 +1,4 @@
-import { inCopies, inTest, type Mutant } from "./mutant.ts";
+import { inCluster, inCopies, inTest, type Mutant } from "./mutant.ts";
 
 /** Bugs of calls and of the answers to chunkservers (`shared/wire`, `master/api`). */
 export const CALL_MUTANTS: readonly Mutant[] = [
@@ -66,5 +66,44 @@ export const CALL_MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: inTest("test/master/api/registrations.test.ts"),
+  },
+  {
+    name: "key-without-proof",
+    bug: "A chunkserver registers, and gets the chunk key, without a credential or a token",
+    breaks: "docs/decisions/0019: a chunkserver enrols once",
+    edits: [
+      {
+        file: "master/api/enrolment.ts",
+        find: "if (!record.isOpen && !isTokenValid",
+        replace: "if (record.keys.length === 0 && !isTokenValid",
+      },
+    ],
+    caughtBy: inCluster(3),
+  },
+  {
+    name: "rotation-drops-the-old-key",
+    bug: "The rotation of the chunk key drops the old version at once",
+    breaks: "docs/decisions/0019: a version is accepted until its intents have expired",
+    edits: [
+      {
+        file: "master/namespace/enrolment.ts",
+        find: "return [...keys, { version",
+        replace: "return [{ version",
+      },
+    ],
+    caughtBy: inCluster(3),
+  },
+  {
+    name: "key-dropped-too-early",
+    bug: "A version of the chunk key is dropped when the intent floor passes its first intent",
+    breaks: "docs/decisions/0019: a version is accepted until its intents have expired",
+    edits: [
+      {
+        file: "master/namespace/enrolment.ts",
+        find: "next === undefined || next.fromIndex > intentFloor",
+        replace: "next === undefined || next.fromIndex > intentFloor + 1",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/enrolment.test.ts"),
   },
 ];

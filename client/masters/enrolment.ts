@@ -1,0 +1,85 @@
+import type { Hasher } from "../../shared/ports/hasher.ts";
+import type { Random } from "../../shared/ports/random.ts";
+import {
+  changeEnrolment,
+  type EnrolmentStatus,
+  enrolmentStatus,
+  joinTokenHash,
+  makeJoinToken,
+} from "../../shared/protocol/enrolment-api.ts";
+import type { CallOptions } from "../options.ts";
+import type { MasterSession } from "./master-session.ts";
+
+const VALID_MS_DEFAULT = 60 * 60 * 1_000;
+
+/** Options of `Enrolment.makeToken`. */
+export interface JoinTokenOptions extends CallOptions {
+  /** Time for which the token is valid, in milliseconds, at most 30 days. Default: an hour. */
+  readonly validMs?: number;
+}
+
+/** Options of `Enrolment.close`. */
+export interface CloseEnrolmentOptions extends CallOptions {
+  /** Closes although live chunkservers have not enrolled: they are refused from now on. */
+  readonly force?: boolean;
+}
+
+/**
+ * The enrolment of chunkservers. A chunkserver enrols once, with a join token or while the
+ * enrolment is open, and then proves its own credential. Every method fails with VERSION_MISMATCH below
+ * feature level 13, where a chunkserver needs neither.
+ */
+export interface Enrolment {
+  status(options?: CallOptions): Promise<EnrolmentStatus>;
+  /**
+   * Makes a join token, with which any number of chunkservers can enrol while it is valid. A secret: the
+   * masters keep only its hash.
+   *
+   * @throws {AshlarError} INVALID_ARGUMENT; PRECONDITION_FAILED if 64 tokens are valid
+   */
+  makeToken(options?: JoinTokenOptions): Promise<string>;
+  /** Lets chunkservers enrol without a token, until `close`. */
+  open(options?: CallOptions): Promise<EnrolmentStatus>;
+  /**
+   * Ends the enrolment without a token, and rotates the key that signs intents and receipts. Does nothing
+   * if it is closed. Writes that have begun continue.
+   *
+   * @throws {AshlarError} PRECONDITION_FAILED if a live chunkserver has not enrolled
+   *   (`details.serverIds`), or if the key was rotated three times within the lifetime of an intent
+   */
+  close(options?: CloseEnrolmentOptions): Promise<EnrolmentStatus>;
+}
+
+/** Implements `Enrolment` with calls to the leader. Repeating a call is not an error. */
+export class ClusterEnrolment implements Enrolment {
+  readonly #session: MasterSession;
+  readonly #deps: { readonly random: Random; readonly hasher: Hasher };
+
+  constructor(session: MasterSession, deps: { readonly random: Random; readonly hasher: Hasher }) {
+    this.#session = session;
+    this.#deps = deps;
+  }
+
+  status(options: CallOptions = {}): Promise<EnrolmentStatus> {
+    return this.#session.call(enrolmentStatus, {}, options);
+  }
+
+  async makeToken(options: JoinTokenOptions = {}): Promise<string> {
+    const { validMs = VALID_MS_DEFAULT, ...callOptions } = options;
+    const token = makeJoinToken(this.#deps.random);
+    const tokenHash = joinTokenHash(this.#deps.hasher, token);
+    const change = { kind: "add-token", tokenHash, validMs } as const;
+    await this.#session.call(changeEnrolment, { change }, callOptions);
+    return token;
+  }
+
+  open(options: CallOptions = {}): Promise<EnrolmentStatus> {
+    return this.#session.call(changeEnrolment, { change: { kind: "open" } }, options);
+  }
+
+  close(options: CloseEnrolmentOptions = {}): Promise<EnrolmentStatus> {
+    const { force = false, ...callOptions } = options;
+    const change = { kind: "close", isForced: force } as const;
+    return this.#session.call(changeEnrolment, { change }, callOptions);
+  }
+}
