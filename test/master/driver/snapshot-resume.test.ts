@@ -19,12 +19,14 @@ class InterruptedTransfer {
   readonly stores = new Map<string, OrderedStore>();
   /** Number of rows that the receiver has written to new stores. */
   receivedCount = 0;
+  /** Duration of a commit at the receiver. */
+  commitMs = 5;
 
   private constructor(group: TestGroup) {
     this.group = group;
     this.member = group.member(3);
     this.member.faults.commit = async (name, changes) => {
-      await group.clock.sleep(5);
+      await group.clock.sleep(this.commitMs);
       if (name === "state-1") return;
       this.receivedCount += changes.filter(({ value }) => value !== null).length;
     };
@@ -127,6 +129,17 @@ describe("an interrupted snapshot transfer", () => {
     assert.ok(rest <= index + 20 - beforeCount, `${beforeCount} and ${rest} rows of ${index}`);
     assert.ok(Number(transfer.keptCount) >= 130, `${transfer.keptCount} rows are kept`);
     assert.equal(sentCount(group) + Number(transfer.keptCount), rowCount(transfer.member));
+  });
+
+  it("needs no further snapshot for the entries that are committed during the transfer", async () => {
+    const transfer = await InterruptedTransfer.begin();
+    const { group, member } = transfer;
+    transfer.commitMs = 50;
+    // The log is compacted meanwhile, but not after the index of the state that is sent.
+    await proposeMany(group, "b");
+    assert.equal(countLogLines(member, "Installed a snapshot"), 0);
+    await transfer.finish();
+    assert.equal(countLogLines(member, "Installed a snapshot"), 1);
   });
 
   it("ends when another leader begins one, also while its connection is silent", async () => {
