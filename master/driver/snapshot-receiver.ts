@@ -115,7 +115,8 @@ export class SnapshotReceiver {
    *   was kept has changed on the disk; STATE_DIVERGED if it was damaged at the sender
    */
   async receive(opening: SnapshotOpening, stream: SnapshotStream): Promise<void> {
-    await this.#supersede(opening);
+    // Checked again after each wait: another transfer may have begun in the meantime.
+    while (this.#running !== null) await this.#cancel(this.#running, opening);
     const { isNeeded, isCurrent } = this.#options;
     if (!isNeeded(opening.index) || !isCurrent(opening.leaderTerm)) throw notNeeded(opening);
     const done = this.#receiveAndOffer(opening, stream);
@@ -145,19 +146,17 @@ export class SnapshotReceiver {
     await this.#options.holder.replace(prepared);
   }
 
-  /** Cancels the running transfer, unless a later leader sends it. Resolves when none runs. */
-  async #supersede({ leaderTerm }: SnapshotOpening): Promise<void> {
-    while (this.#running !== null) {
-      const { stream, done } = this.#running;
-      if (this.#running.leaderTerm > leaderTerm) {
-        throw new AshlarError(
-          "OVERLOADED",
-          "Cannot receive a snapshot: a later leader sends another one",
-        );
-      }
-      stream.cancel(new AshlarError("CANCELLED", "Another transfer of a snapshot has begun"));
-      await done.catch(() => {}); // The handler of the stream reports the error.
+  /** Cancels the running transfer, unless a later leader sends it. Resolves when it has ended. */
+  async #cancel(running: RunningTransfer, { leaderTerm }: SnapshotOpening): Promise<void> {
+    const { stream, done } = running;
+    if (running.leaderTerm > leaderTerm) {
+      throw new AshlarError(
+        "OVERLOADED",
+        "Cannot receive a snapshot: a later leader sends another one",
+      );
     }
+    stream.cancel(new AshlarError("CANCELLED", "Another transfer of a snapshot has begun"));
+    await done.catch(() => {}); // The handler of the stream reports the error.
   }
 
   /** Receives the rows and offers the snapshot to the core. Keeps or discards the rows on failure. */

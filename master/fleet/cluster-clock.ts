@@ -80,7 +80,7 @@ export class ClusterClock implements AsyncDisposable {
     const name = "A comparison of the clocks";
     const loop = {
       env: this.#options.env,
-      intervalMs: OBSERVE_MS,
+      pauseMs: () => OBSERVE_MS,
       signal: this.#stop.signal,
       name,
     };

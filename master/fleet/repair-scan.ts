@@ -65,6 +65,11 @@ export class RepairScan {
     return (this.#found ?? this.#pass).unreadableSkipped;
   }
 
+  /** Whether a pass is not at its end. */
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
   /** Requests a full pass after the running one, whose position is kept. */
   requestRepeat(): void {
     this.#isRepeatRequested = true;

@@ -58,6 +58,11 @@ export class RepairScans {
     return scan ?? this.#underReplicated;
   }
 
+  /** Whether a pass is not at its end. */
+  get isRunning(): boolean {
+    return this.#all().some((scan) => scan.isRunning);
+  }
+
   hasSkipped(dangerClass: DangerClass): boolean {
     return this.#all().some((scan) => scan.hasSkipped(dangerClass));
   }

@@ -135,8 +135,10 @@ export class Repair implements RepairView {
   /**
    * Looks for under-replicated chunks, and orders copies within the limits. Called several times a
    * second. The work of one step is bounded.
+   *
+   * @returns whether the next step has work to do already
    */
-  step(state: RepairState): void {
+  step(state: RepairState): boolean {
     this.#read.clear();
     this.#updateServers();
     this.#brake.update();
@@ -154,6 +156,7 @@ export class Repair implements RepairView {
     this.#reviewWaiting(state, REVIEWED_PER_STEP + SCANNED_PER_STEP - scanned);
     const ordered = this.#brake.isHalted ? 0 : this.#order(state);
     if (ordered > 0) this.#log.info("Ordered copies of chunks", { count: ordered });
+    return this.#scans.isRunning || this.#changed.size > 0;
   }
 
   /**

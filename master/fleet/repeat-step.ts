@@ -3,8 +3,8 @@ import { isAshlarError } from "../../shared/base/errors.ts";
 import type { Env } from "../../shared/ports/env.ts";
 
 /**
- * Runs `step` again and again, each time `intervalMs` after the end of the one before. Resolves when
- * `signal` aborts. A step that fails is logged, and the next one follows.
+ * Runs `step` again and again, each time after a pause. Resolves when `signal` aborts. A step that
+ * fails is logged, and the next one follows.
  *
  * @throws {AssertionError} of a step: a bug, so the process stops
  */
@@ -12,16 +12,17 @@ export async function repeatStep(
   step: () => Promise<void>,
   options: {
     readonly env: Pick<Env, "clock" | "log">;
-    readonly intervalMs: number;
+    /** Returns the pause before the next step, in milliseconds. */
+    readonly pauseMs: () => number;
     readonly signal: AbortSignal;
     /** Names the step in the log: "A comparison of the states". */
     readonly name: string;
   },
 ): Promise<void> {
-  const { env, intervalMs, signal, name } = options;
+  const { env, pauseMs, signal, name } = options;
   while (!signal.aborted) {
     try {
-      await env.clock.sleep(intervalMs, signal);
+      await env.clock.sleep(pauseMs(), signal);
       await step();
     } catch (error) {
       if (error instanceof AssertionError) throw error;

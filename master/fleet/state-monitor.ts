@@ -82,7 +82,7 @@ export class StateMonitor implements AsyncDisposable {
   start(): void {
     const { env, intervalMs } = this.#options;
     const name = "A comparison of the states";
-    const loop = { env, intervalMs, signal: this.#stop.signal, name };
+    const loop = { env, pauseMs: () => intervalMs, signal: this.#stop.signal, name };
     this.#running = repeatStep(() => this.step(), loop);
   }
 

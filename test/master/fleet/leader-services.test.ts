@@ -21,6 +21,8 @@ class NewCluster {
   isOtherUp = true;
   level = FEATURE_LEVEL_FIRST;
   repairSteps = 0;
+  /** Whether each step of repair leaves work for the next one. */
+  isRepairBusy = false;
   /** Calls to the other master. */
   calls = 0;
   /** Whether the state machine refuses the raise. */
@@ -56,8 +58,13 @@ class NewCluster {
       ...{ consensus, propose, upgrade, state: () => state, nowMs: () => 0, newCluster: {} },
       ...{ env: { clock, log: new MemoryLog() }, clock: { prepare: async () => {} } },
       ...{ registry: nothing, sessions: nothing, historyVersionsMax: 1 },
-      repair: { ...nothing, step: () => (this.repairSteps += 1) },
+      repair: { ...nothing, step: () => this.#repairStep() },
     } as unknown as LeaderServicesOptions);
+  }
+
+  #repairStep(): boolean {
+    this.repairSteps += 1;
+    return this.isRepairBusy;
   }
 
   #noServers(): [] {
@@ -104,6 +111,24 @@ describe("the feature level of a new cluster", () => {
     await cluster.clock.advance(600_000);
     assert.ok(cluster.calls <= 30, `${cluster.calls} attempts`);
     assert.ok(cluster.housekeepingSteps >= 500, `${cluster.housekeepingSteps} steps`);
+    await cluster.services[Symbol.asyncDispose]();
+  });
+});
+
+describe("the steps of repair", () => {
+  it("follow each other five times as fast while repair has more work", async () => {
+    const cluster = new NewCluster();
+    cluster.level = FEATURE_LEVEL_MAX;
+    cluster.services.start();
+    await cluster.clock.advance(10_000);
+    assert.equal(cluster.repairSteps, 40);
+    cluster.isRepairBusy = true;
+    await cluster.clock.advance(10_000);
+    assert.ok(cluster.repairSteps >= 40 + 190, `${cluster.repairSteps} steps`);
+    cluster.isRepairBusy = false;
+    const before = cluster.repairSteps;
+    await cluster.clock.advance(10_000);
+    assert.ok(cluster.repairSteps <= before + 41, `${cluster.repairSteps - before} steps`);
     await cluster.services[Symbol.asyncDispose]();
   });
 });

@@ -123,6 +123,23 @@ describe("the list of chunks to repair", () => {
     assert.ok(ordered >= 20, `${ordered} copies were ordered in the step`);
   });
 
+  it("is complete within 3 s of steps after the loss of a server with 6,000 chunks", async () => {
+    const fixture = new RepairFixture(40, { copiesTotal: 1_000, copiesPerTarget: 64 });
+    for (let number = 0; number < 6_000; number += 1) {
+      fixture.state.add(number, [1, 2 + (number % 19), 21 + (number % 19)]);
+    }
+    fixture.state.takeReplicaChanges();
+    fixture.silence(1);
+    await fixture.pass(11_000);
+    let steps = 0;
+    for (; !fixture.repair.isScanComplete && steps < 1_000; steps += 1) {
+      const isBusy = fixture.repair.step(fixture.state);
+      assert.ok(isBusy || fixture.repair.isScanComplete, "the next step follows in 50 ms");
+    }
+    assert.ok(steps <= 60, `${steps} steps`);
+    assert.equal(fixture.repair.counts.underReplicated, 6_000);
+  });
+
   it("are read once for an order in the same step", async () => {
     const fixture = new RepairFixture(40, { copiesTotal: 1_000, copiesPerTarget: 64 });
     fixture.silence(1);
