@@ -26,6 +26,9 @@ const ALL_TIMES = { start: TABLE_BYTE.time as Key, end: prefixEnd(TABLE_BYTE.tim
 /** Maximum number of steps within the retention. */
 const STEPS_MAX = 256;
 
+/** First distance between two rows that a search compares, in indexes. */
+const SEARCH_DISTANCE = 1_024;
+
 /** A row of the time table: the state after `index` was the current state at `timeMs`. */
 export interface TimedIndex {
   readonly index: LogIndex;
@@ -113,8 +116,16 @@ function newestRow(
 ): TimedIndex | undefined {
   let [found] = rowsFrom(state, 0, 1);
   if (found === undefined || timeOf(found) > timeMs) return undefined;
+  // The floor is near the first row, because `reclaim` drops the rows before it.
+  let distance = SEARCH_DISTANCE;
+  let end = found.index + distance;
+  for (let [row] = rowsFrom(state, end, 1); row !== undefined && timeOf(row) <= timeMs; ) {
+    found = row;
+    distance *= 2;
+    end = found.index + distance;
+    [row] = rowsFrom(state, end, 1);
+  }
   // Every row from `end` on is later than `timeMs`.
-  let end = Number.MAX_SAFE_INTEGER;
   while (end - found.index > 1) {
     const middle = found.index + Math.floor((end - found.index) / 2);
     const [row] = rowsFrom(state, middle, 1);

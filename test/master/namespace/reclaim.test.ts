@@ -101,6 +101,20 @@ describe("reclaim", () => {
     assert.ok(rows < 40 * filesMax, `${rows} rows`);
   });
 
+  it("needs few rows to find out whether it is pending", async () => {
+    const { machine, count } = await countedMachine();
+    for (let file = 0; file < 200; file += 1) {
+      machine.run(createFile(`/${file}`));
+      machine.nowMs += SECOND_MS;
+    }
+    await machine.namespace.flush();
+    for (const nowMs of [machine.nowMs, machine.nowMs + DAY_MS - 100 * SECOND_MS]) {
+      const { result, rows } = count(() => machine.namespace.reclaimPending(nowMs));
+      assert.equal(result, nowMs > machine.nowMs);
+      assert.ok(rows < 50, `${rows} rows`);
+    }
+  });
+
   it("reads no rows for the purges of a server while none is pending", async (test) => {
     const machine = await TestStateMachine.make();
     const range = test.mock.method(machine.store, "range");

@@ -29,6 +29,19 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/namespace/bounded-reads.test.ts"),
   },
   {
+    name: "row-in-an-empty-range",
+    bug: "A row that is written into a range that was empty is not found by reads of the range",
+    breaks: "Reads of a range show all rows of the state",
+    edits: [
+      {
+        file: "master/namespace/overlay.ts",
+        find: "    if (value !== DELETED) this.#emptyRanges.cut(key);\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/overlay.test.ts"),
+  },
+  {
     name: "unbounded-lookup",
     bug: "The rows of a lookup do not count, so a lookup by inode may walk up any number of levels",
     breaks: "docs/decisions/0014: the work of a read is bounded",
