@@ -18,6 +18,8 @@ export interface FleetSize {
 export interface AloneContext {
   /** A temporary directory. */
   readonly work: string;
+  /** Duration of a suite that runs for a given time. */
+  readonly seconds: number;
   /** Reports a figure as soon as it is measured. */
   readonly report: (measurement: Measurement) => void;
 }

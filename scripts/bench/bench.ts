@@ -30,7 +30,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   small: { measure: measureSmallFiles },
   meta: { measure: measureMetadata },
   failover: { measure: measureFailover },
-  reclaim: { measureAlone: measureReclaim },
+  reclaim: { measureAlone: measureReclaim, isLong: true },
   scale: { measure: measureScale, isLong: true },
   fleet: { measure: measureFleet, cluster: FLEET_CLUSTER, isLong: true },
 };
@@ -38,9 +38,10 @@ const SUITE_NAMES = Object.keys(SUITES);
 const DEFAULT_SUITES = SUITE_NAMES.filter((name) => SUITES[name]?.isLong !== true);
 /** The sizes to which the bounds apply. */
 const FILES = 5_000_000;
+const SECONDS = 600;
 const FLEET: FleetSize = { chunks: 2_000_000, servers: 1_000, sessions: 10_000, watchers: 2_000 };
 
-const USAGE = `Usage: npm run bench -- [suite …] [--json] [--files N]
+const USAGE = `Usage: npm run bench -- [suite …] [--json] [--files N] [--seconds N]
                         [--chunks N] [--servers N] [--sessions N] [--watchers N]
 
 Suites: ${SUITE_NAMES.join(", ")} (default: ${DEFAULT_SUITES.join(", ")}).
@@ -49,13 +50,14 @@ Exit status 1 if a bound was missed.
 --json      print one JSON object per line
 --files     number of files that scale creates (${FILES}): its bounds apply to this number,
             which needs 10 GB of disk
+--seconds   time for which reclaim creates and unlinks files (${SECONDS})
 --chunks    number of chunks that fleet commits (${FLEET.chunks}): its bounds apply to this number
             and to those of simulated --servers (${FLEET.servers}), --sessions (${FLEET.sessions}) and
             --watchers (${FLEET.watchers}); they need 10 GB of disk
 `;
 
 /** The options with a number. */
-const NUMBER_OPTIONS = { files: FILES, ...FLEET };
+const NUMBER_OPTIONS = { files: FILES, seconds: SECONDS, ...FLEET };
 type NumberOption = keyof typeof NUMBER_OPTIONS;
 
 /**
@@ -69,6 +71,7 @@ export async function main(commandLine: readonly string[]): Promise<number> {
       json: { type: "boolean" },
       help: { type: "boolean" },
       files: { type: "string" },
+      seconds: { type: "string" },
       chunks: { type: "string" },
       servers: { type: "string" },
       sessions: { type: "string" },
@@ -88,7 +91,12 @@ export async function main(commandLine: readonly string[]): Promise<number> {
     process.stdout.write(`${line}\n`);
   };
   for (const name of names) {
-    await runSuite(SUITES[name] as Suite, { files: sizes.files, fleet: sizes, report });
+    await runSuite(SUITES[name] as Suite, {
+      files: sizes.files,
+      seconds: sizes.seconds,
+      fleet: sizes,
+      report,
+    });
   }
   return missedCount === 0 ? 0 : 1;
 }
@@ -108,12 +116,12 @@ function numbersOf(
 
 async function runSuite(
   suite: Suite,
-  settings: Pick<BenchContext, "files" | "fleet" | "report">,
+  settings: Omit<BenchContext, "cluster" | "fileSystem" | "cpu" | "work">,
 ): Promise<void> {
   const work = await mkdtemp(join(tmpdir(), "ashlar-bench-"));
   let cluster: LocalCluster | null = null;
   try {
-    await suite.measureAlone?.({ work, report: settings.report });
+    await suite.measureAlone?.({ work, ...settings });
     if (suite.measure === undefined) return;
     cluster = await LocalCluster.up({
       directory: join(work, "cluster"),

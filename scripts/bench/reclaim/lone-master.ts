@@ -23,9 +23,6 @@ const HOUR_MS = 60 * 60 * 1_000;
 /** Any time in ms since 1970. */
 const START_MS = 1_700_000_000_000;
 
-/** Retention of the history. */
-export const RETENTION_MS = 24 * HOUR_MS;
-
 /**
  * One master without a network in this process: the driver, its log on disk and the state in LMDB. Its
  * clock is a number.
@@ -42,8 +39,8 @@ export class LoneMaster implements AsyncDisposable {
     this.stores = stores;
   }
 
-  /** Founds a cluster in a directory, with the highest feature level and one session. */
-  static async found(directory: string): Promise<LoneMaster> {
+  /** Founds a cluster in a new directory, with the highest feature level and one session. */
+  static async found(directory: string, retentionMs: number): Promise<LoneMaster> {
     const { hasher } = createHasher();
     const clock = new SystemClock();
     const env = {
@@ -71,11 +68,11 @@ export class LoneMaster implements AsyncDisposable {
     });
     const master = new LoneMaster(driver, stores);
     while (!driver.status().isReady) await clock.sleep(10);
-    await master.#bootstrap();
+    await master.#bootstrap(retentionMs);
     return master;
   }
 
-  async #bootstrap(): Promise<void> {
+  async #bootstrap(historyRetentionMs: number): Promise<void> {
     const { nowMs } = this;
     await this.propose({
       kind: "bootstrap",
@@ -84,7 +81,7 @@ export class LoneMaster implements AsyncDisposable {
       chunkKey: new Uint8Array(32).fill(7),
       defaultClass: { name: "standard", copies: 3, copiesMin: 2, racksMin: 2 },
       inlineBytesMax: 4096,
-      historyRetentionMs: RETENTION_MS,
+      historyRetentionMs,
       intentLifetimeMs: HOUR_MS,
       sessionIdleMsMax: HOUR_MS,
     });

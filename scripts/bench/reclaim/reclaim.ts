@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import type { Operation } from "../../../shared/protocol/namespace-api.ts";
 import type { AloneContext } from "../bench-context.ts";
 import { atMost } from "../measurement.ts";
-import { LoneMaster, RETENTION_MS } from "./lone-master.ts";
+import { measureBacklog } from "./backlog.ts";
+import { LoneMaster } from "./lone-master.ts";
 
 const suite = "reclaim";
 const FILES = 30_000;
@@ -14,15 +16,22 @@ const SHARE_MAX = 0.25;
 /** As `LeaderServices`. */
 const RECLAIM = { recordsMax: 2_000, versionsMax: 10_000_000 };
 
+const RETENTION_MS = 24 * 60 * 60 * 1_000;
 /** Files of the first round, which is not measured: the engine compiles what runs often. */
 const WARM_UP_FILES = 10_000;
+
+/** Measures the CPU time of the reclaim of files, and whether the backlog grows at the highest rate of changes. */
+export async function measureReclaim(bench: AloneContext): Promise<void> {
+  await measureCpu(bench);
+  await measureBacklog({ ...bench, work: join(bench.work, "backlog") });
+}
 
 /**
  * Measures the CPU time of a whole master for files that are created, unlinked and reclaimed: the commands,
  * the log, the state and its flushes, without calls over a network.
  */
-export async function measureReclaim({ work, report }: AloneContext): Promise<void> {
-  await using master = await LoneMaster.found(work);
+async function measureCpu({ work, report }: AloneContext): Promise<void> {
+  await using master = await LoneMaster.found(join(work, "cpu"), RETENTION_MS);
   await measureRound(master, { directory: "/warm-up", files: WARM_UP_FILES, report: () => {} });
   const { created, unlinked, reclaimed } = await measureRound(master, {
     directory: "/measured",
