@@ -2,8 +2,9 @@
 export type Role = "master" | "chunkserver" | "client";
 
 /*
- * The roles that may call a method. A server refuses other callers with WRONG_ROLE. A role is stated and not
- * proven: this protects against mistakes, and not against an attacker who can connect.
+ * The roles that may call a method. A server refuses other callers with WRONG_ROLE. Clients and masters
+ * state their role and do not prove it: this protects against mistakes, and not against an attacker who can
+ * connect. A chunkserver proves itself in `fleet.register` (docs/decisions/0019).
  */
 
 export const ANY_ROLE: readonly Role[] = ["master", "chunkserver", "client"];
