@@ -24,6 +24,12 @@ export interface AloneContext {
   readonly report: (measurement: Measurement) => void;
 }
 
+/** The fleet suite. */
+export interface FleetOptions extends FleetSize {
+  /** Directory of prepared states that is kept. Null: a temporary one. */
+  readonly prepared: string | null;
+}
+
 /**
  * The environment of a suite: a new cluster of 3 masters, and 3 chunkservers unless the suite simulates
  * them, with fsync on.
@@ -34,5 +40,5 @@ export interface BenchContext extends AloneContext {
   readonly cpu: CpuMeter;
   /** Number of files that the scale suite creates. */
   readonly files: number;
-  readonly fleet: FleetSize;
+  readonly fleet: FleetOptions;
 }

@@ -9,9 +9,9 @@ import type { FleetReport } from "./fleet-report.ts";
 
 /** Share of the rates of an empty cluster that must be left. */
 const SHARE_MIN = 0.8;
-const ROUNDS = 5;
-const CREATES_PER_ROUND = 10_000;
-const STATS_PER_ROUND = 40_000;
+const ROUNDS = 3;
+const CREATES_PER_ROUND = 5_000;
+const STATS_PER_ROUND = 20_000;
 const CALLERS = 64;
 
 /** Creates and stats a second. */

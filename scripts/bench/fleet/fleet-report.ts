@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BenchContext } from "../bench-context.ts";
-import { atLeast, atMost } from "../measurement.ts";
+import { atLeast, atMost, type Measurement } from "../measurement.ts";
 import type { EventLoops } from "./event-loops.ts";
 import { leaderUsage, type Usage } from "./leader-usage.ts";
 
@@ -33,6 +33,15 @@ export class FleetReport {
   /** Reports a figure without a bound. */
   figure(name: string, value: number, unit: string): void {
     this.#bench.report({ suite, name, value, unit });
+  }
+
+  /** Reports a figure next to that of another program in the same run. */
+  compared(
+    name: string,
+    value: number,
+    { unit, peer }: { readonly unit: string; readonly peer: NonNullable<Measurement["peer"]> },
+  ): void {
+    this.#bench.report({ suite, name, value, unit, peer, ratio: value / peer.value });
   }
 
   /** Reports a rate that must be at least `bound`. */

@@ -1,11 +1,17 @@
+import { join } from "node:path";
+import { numberOf } from "../../../client/cli/cluster/layout.ts";
+import type { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
+import { connect } from "../../../client/connect.ts";
 import type { BenchContext } from "../bench-context.ts";
 import { measureLosses } from "../failover.ts";
+import { CHUNKS_PER_FILE, FILES_PER_DIRECTORY } from "./chunk-plan.ts";
 import { ClientSessions } from "./client-sessions.ts";
 import { compareWithEmpty, type Rates, ratesAlone } from "./compare-with-empty.ts";
 import { EventLoops } from "./event-loops.ts";
 import { measureReads } from "./fleet-reads.ts";
 import { FleetReport, type Spent } from "./fleet-report.ts";
-import { CHUNKS_PER_FILE, loadChunks } from "./load-chunks.ts";
+import { loadChunks } from "./load-chunks.ts";
+import { installState, prepareState } from "./prepare-state.ts";
 import { measureServerLoss } from "./server-loss.ts";
 import { SimulatedFleet } from "./simulated-fleet.ts";
 import { measureWatcherCosts, watchedDirectory } from "./watcher-costs.ts";
@@ -28,8 +34,11 @@ export const FLEET_CLUSTER = {
     repairCopiesTotal: 1_024,
   },
 };
+/** Files with chunks that are committed by calls. All others are prepared. */
+const COMMITTED_FILES = 200;
 /** Heartbeat interval of the watches of the client library. */
 const WATCH_HEARTBEAT_MS = 1_000;
+const START_TIMEOUT_MS = 60_000;
 /** Faults of the failover at the end. */
 const FAULTS = { kills: 20, stops: 8 };
 
@@ -37,16 +46,22 @@ const FAULTS = { kills: 20, stops: 8 };
  * Measures the masters under a large fleet: simulated chunkservers, client sessions, watchers and the
  * chunks that they refer to. The masters are real processes; no data is stored.
  */
-export async function measureFleet(bench: BenchContext): Promise<void> {
-  const { cluster, fileSystem, fleet: size } = bench;
-  const files = Math.ceil(size.chunks / CHUNKS_PER_FILE);
+export async function measureFleet(empty: BenchContext): Promise<void> {
+  const { fleet: size } = empty;
+  const files =
+    FILES_PER_DIRECTORY * Math.ceil(size.chunks / CHUNKS_PER_FILE / FILES_PER_DIRECTORY);
+  const alone = await ratesAlone(empty.fileSystem);
+  const cluster = await withPrepared(empty, empty, files);
+  const { masters, clusterId } = cluster;
+  await using fileSystem = await connect({ masters, clusterId });
+  const bench = { ...empty, cluster, fileSystem };
   await using loops = new EventLoops(cluster);
   const report = new FleetReport(bench, loops);
-  const alone = await ratesAlone(fileSystem);
-  await report.holdings("before the fleet");
+  await report.holdings(`with ${files * CHUNKS_PER_FILE} chunks`);
   const idle = await report.rest("before the fleet");
 
-  await using fleet = await SimulatedFleet.start(cluster, size.servers);
+  await using fleet = await startFleet(bench, report);
+  fleet.countPrepared(files * CHUNKS_PER_FILE);
   const beating = await report.rest(`${size.servers} servers`);
   const heartbeats = fleet.heartbeatsPerSecond;
   report.figure("heartbeats of the fleet", heartbeats, "calls/s");
@@ -54,10 +69,10 @@ export async function measureFleet(bench: BenchContext): Promise<void> {
   await report.holdings(`with ${size.servers} servers`);
 
   await using _sessions = await openSessions(bench, report);
-  await loadAll(bench, report, { fleet, files });
+  await commitSome(bench, report, { fleet, firstFile: files });
   await measureWatcherCosts(bench, report);
   await measureWatched(bench, report, { files, alone });
-  await measureServerLoss(bench, report, { fleet, deadMs: SERVER_DEAD_MS });
+  await measureServerLosses(bench, report, fleet);
   await report.holdings("after all");
   await measureLosses(bench, { suite: "fleet", faults: FAULTS });
 }
@@ -74,18 +89,49 @@ async function openSessions(bench: BenchContext, report: FleetReport): Promise<C
   return result.sessions;
 }
 
-async function loadAll(
+/** Starts the cluster again, with a prepared state. */
+async function withPrepared(
+  bench: BenchContext,
+  report: Pick<BenchContext, "report">,
+  files: number,
+): Promise<LocalCluster> {
+  const { fleet: size, work } = bench;
+  const { directory, nodes } = bench.cluster;
+  const startMs = performance.now();
+  const prepared = { servers: size.servers, files };
+  const members = nodes.map(numberOf);
+  const state = await prepareState(size.prepared ?? join(work, "prepared"), prepared, members);
+  await bench.cluster.down();
+  const cluster = await installState(directory, state);
+  const name = `preparation of a state with ${files * CHUNKS_PER_FILE} chunks`;
+  const value = (performance.now() - startMs) / 1_000;
+  report.report({ suite: "fleet", name, value, unit: "s" });
+  for (const { name: node } of nodes) await cluster.start(node);
+  await cluster.waitUntilServing({ timeoutMs: START_TIMEOUT_MS });
+  return cluster;
+}
+
+async function startFleet(bench: BenchContext, report: FleetReport): Promise<SimulatedFleet> {
+  const { cluster, fleet: size } = bench;
+  const { result } = await report.part(`registration of ${size.servers} servers`, () =>
+    SimulatedFleet.start(cluster, size.servers),
+  );
+  return result;
+}
+
+/** Measures the commit of more chunks through the calls of clients. */
+async function commitSome(
   { cluster, fileSystem }: BenchContext,
   report: FleetReport,
-  load: { readonly fleet: SimulatedFleet; readonly files: number },
+  load: { readonly fleet: SimulatedFleet; readonly firstFile: number },
 ): Promise<void> {
-  const chunks = load.files * CHUNKS_PER_FILE;
+  const files = COMMITTED_FILES;
+  const chunks = files * CHUNKS_PER_FILE;
   const { result: rate, spent } = await report.part(`commit of ${chunks} chunks`, () =>
-    loadChunks(cluster, fileSystem, load),
+    loadChunks(cluster, fileSystem, { ...load, files }),
   );
-  report.figure(`commit of ${chunks} chunks in ${load.files} files`, rate, "chunks/s");
+  report.figure(`commit of ${chunks} chunks in ${files} files`, rate, "chunks/s");
   report.figure("commit of a chunk, CPU of the leader", report.cpuMicros(spent, chunks), "CPU-µs");
-  await report.holdings(`with ${chunks} chunks`);
 }
 
 /** Measures the calls of clients while all watchers are open, with the heartbeats of the library. */
@@ -108,6 +154,22 @@ async function measureWatched(
   await report.holdings(`with ${size.watchers} watchers`);
   await measureReads(bench, report, files);
   await compareWithEmpty(bench, report, alone);
+}
+
+/** Measures the loss of a server with an equal share of the chunks, and of the large one. */
+async function measureServerLosses(
+  bench: BenchContext,
+  report: FleetReport,
+  fleet: SimulatedFleet,
+): Promise<void> {
+  const deadMs = SERVER_DEAD_MS;
+  for (const { lost, what, isWhole } of [
+    { lost: fleet.servers[0], what: "a server", isWhole: true },
+    { lost: fleet.servers.at(-1), what: "the large server", isWhole: false },
+  ]) {
+    if (lost === undefined) throw new Error("The fleet has no servers");
+    await measureServerLoss(bench, report, { fleet, lost, deadMs, what, isWhole });
+  }
 }
 
 /** Reports what one of `rate` events a second costs the leader above its idle costs. */

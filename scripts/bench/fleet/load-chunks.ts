@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
 import type { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
 import type { FileSystem } from "../../../client/file-system.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import type { ChunkId, LogIndex, SessionId } from "../../../shared/base/ids.ts";
+import type { LogIndex, SessionId } from "../../../shared/base/ids.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import { signReceipt } from "../../../shared/protocol/intent.ts";
 import {
@@ -13,44 +12,36 @@ import {
 } from "../../../shared/protocol/namespace-api.ts";
 import { transact } from "../../../shared/protocol/transact-api.ts";
 import { runMany } from "../rates.ts";
+import {
+  CHUNK_BYTES,
+  CHUNKS_PER_FILE,
+  chunkIdOf,
+  directoryOf,
+  FILES_PER_DIRECTORY,
+  loadedPath,
+} from "./chunk-plan.ts";
 import type { SimulatedFleet } from "./simulated-fleet.ts";
 import { WireCaller } from "./wire-caller.ts";
 
-/** Chunks of one file: 4 GiB of data that is never stored. The commit is one transaction. */
-export const CHUNKS_PER_FILE = 64;
-const CHUNK_BYTES = 64 * 1024 * 1024;
-const COPIES = 3;
-const FILES_PER_DIRECTORY = 100;
 /** Callers, each with its own connection and session, and one transaction in flight. */
 const CALLERS = 8;
-const DIRECTORY = "/chunks";
 
 const { hasher } = createHasher();
-
-/** Returns the path of a loaded file, by its number from 0. */
-export function loadedPath(number: number): string {
-  return `${directoryOf(number)}/${String(number % FILES_PER_DIRECTORY).padStart(2, "0")}`;
-}
-
-function directoryOf(number: number): string {
-  return `${DIRECTORY}/${String(Math.floor(number / FILES_PER_DIRECTORY)).padStart(5, "0")}`;
-}
 
 /**
  * Commits files of CHUNKS_PER_FILE chunks, whose ids and receipts are made up: the receipts are signed
  * with the key that each chunkserver gets. Resolves with the number of chunks per second.
  *
- * @param files number of files, rounded up from the wanted number of chunks by the caller
+ * @param load.firstFile number of the first file: the first one of a directory
  */
 export async function loadChunks(
   cluster: LocalCluster,
   fileSystem: FileSystem,
-  load: { readonly fleet: SimulatedFleet; readonly files: number },
+  load: { readonly fleet: SimulatedFleet; readonly firstFile: number; readonly files: number },
 ): Promise<number> {
-  const { fleet, files } = load;
-  await fileSystem.mkdir(DIRECTORY);
-  for (let first = 0; first < files; first += FILES_PER_DIRECTORY) {
-    await fileSystem.mkdir(directoryOf(first));
+  const { fleet, firstFile, files } = load;
+  for (let number = firstFile; number < firstFile + files; number += FILES_PER_DIRECTORY) {
+    await fileSystem.mkdir(directoryOf(number));
   }
   const loaders = await Promise.all(
     Array.from({ length: CALLERS }, (_, number) => Loader.open(cluster, number)),
@@ -59,7 +50,7 @@ export async function loadChunks(
     const idle = [...loaders];
     const { rate } = await runMany({ count: files, parallel: CALLERS }, async (number) => {
       const loader = idle.pop() as Loader;
-      await loader.put(fleet, number);
+      await loader.put(fleet, firstFile + number);
       idle.push(loader);
     });
     return rate * CHUNKS_PER_FILE;
@@ -137,8 +128,8 @@ function putOf(fleet: SimulatedFleet, number: number, intentIndex: LogIndex): Op
 }
 
 function sealedChunk(fleet: SimulatedFleet, number: number, intentIndex: LogIndex): CommittedChunk {
-  const id = createHash("sha256").update(`chunk ${number}`).digest("hex") as ChunkId;
-  const receipts = fleet.holdersOf(number, COPIES).map((server) => {
+  const id = chunkIdOf(number);
+  const receipts = fleet.holdersOf(number).map((server) => {
     const { serverId } = server.location;
     server.chunkCount += 1;
     const sealed = { serverId, chunkId: id, lengthBytes: CHUNK_BYTES, intentIndex };

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { BenchContext } from "../bench-context.ts";
 import type { FleetReport } from "./fleet-report.ts";
 import type { SimulatedFleet } from "./simulated-fleet.ts";
+import type { SimulatedServer } from "./simulated-server.ts";
 
 /** Bound of the time in which the loss of a server is known, chunk by chunk, and its repair begins. */
 const SECONDS_MAX = 5;
@@ -15,14 +16,22 @@ const POLL_MS = 100;
 export async function measureServerLoss(
   { fileSystem }: BenchContext,
   report: FleetReport,
-  { fleet, deadMs }: { readonly fleet: SimulatedFleet; readonly deadMs: number },
+  loss: {
+    readonly fleet: SimulatedFleet;
+    readonly lost: SimulatedServer;
+    readonly deadMs: number;
+    /** Names the server in the report. */
+    readonly what: string;
+    /** Whether the measurement continues until all copies are ordered. */
+    readonly isWhole: boolean;
+  },
 ): Promise<void> {
-  const lost = fleet.servers.at(-1);
-  if (lost === undefined) throw new Error("The fleet has no servers");
+  const { fleet, lost, deadMs, what, isWhole } = loss;
   const { chunkCount } = lost;
+  const { namespace: before } = await fileSystem.status();
   fleet.orderedMs.clear();
   const copiedBefore = fleet.copiedCount;
-  await report.part("loss of a server", async () => {
+  await report.part(`loss of ${what}`, async () => {
     await lost.stop();
     const deadAtMs = lost.lastHeartbeatMs + deadMs;
     const seconds = (atMs: number): number => (atMs - deadAtMs) / 1_000;
@@ -30,18 +39,23 @@ export async function measureServerLoss(
     await until(async () => {
       const { namespace } = await fileSystem.status();
       const repaired = fleet.copiedCount - copiedBefore;
-      const isKnown = namespace.chunksUnderReplicated + repaired >= chunkCount;
+      const missing = namespace.chunksUnderReplicated - before.chunksUnderReplicated + repaired;
+      const isKnown = missing >= chunkCount;
       if (isKnown) knownMs = Math.min(knownMs, performance.now());
-      return isKnown && fleet.orderedMs.size >= chunkCount;
+      return isKnown && (!isWhole || fleet.orderedMs.size >= chunkCount);
     });
     const orders = [...fleet.orderedMs.values()];
     const first = orders.reduce((least, each) => Math.min(least, each), Number.POSITIVE_INFINITY);
     const last = orders.reduce((most, each) => Math.max(most, each), 0);
     const bound = { unit: "s", bound: SECONDS_MAX };
-    report.figure("chunks of the lost server", chunkCount, "chunks");
-    report.atMost("loss of a server, first copy ordered", seconds(first), bound);
-    report.atMost("loss of a server, all its chunks known", seconds(knownMs), bound);
-    report.figure("loss of a server, all copies ordered", seconds(last), "s");
+    report.figure(`chunks of ${what}`, chunkCount, "chunks");
+    report.atMost(`loss of ${what}, first copy ordered`, seconds(first), bound);
+    if (!isWhole) {
+      report.figure(`loss of ${what}, all its chunks known`, seconds(knownMs), "s");
+      return;
+    }
+    report.atMost(`loss of ${what}, all its chunks known`, seconds(knownMs), bound);
+    report.figure(`loss of ${what}, all copies ordered`, seconds(last), "s");
   });
 }
 

@@ -2,6 +2,7 @@ import type { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts"
 import { connect } from "../../../client/connect.ts";
 import type { ChunkId } from "../../../shared/base/ids.ts";
 import { runMany } from "../rates.ts";
+import { holdersOf, locationOf } from "./chunk-plan.ts";
 import { SimulatedServer } from "./simulated-server.ts";
 
 /** Number of servers that register at the same time. */
@@ -19,7 +20,7 @@ export class SimulatedFleet implements AsyncDisposable {
     };
     this.servers = Array.from(
       { length: count },
-      (_, index) => new SimulatedServer(cluster, index + 1, { joinToken, onCopyOrder }),
+      (_, index) => new SimulatedServer(cluster, locationOf(index), { joinToken, onCopyOrder }),
     );
   }
 
@@ -51,12 +52,16 @@ export class SimulatedFleet implements AsyncDisposable {
     return this.servers.reduce((total, server) => total + server.copiedCount, 0);
   }
 
-  /** Returns `count` different servers for the copies of a chunk, by its number. */
-  holdersOf(number: number, count: number): SimulatedServer[] {
-    // The step varies, so that each server shares chunks with many others.
-    const first = number * 7 + Math.floor(number / this.servers.length) * 13;
-    const step = 1 + (number % Math.max(1, Math.floor(this.servers.length / count) - 1));
-    return Array.from({ length: count }, (_, copy) => this.#server(first + copy * step));
+  /** Returns the servers with the copies of a chunk, by its number. */
+  holdersOf(number: number): SimulatedServer[] {
+    return holdersOf(number, this.servers.length).map((holder) => this.#server(holder));
+  }
+
+  /** Counts the copies of the first `chunks` chunks, which the state has already, for the reports. */
+  countPrepared(chunks: number): void {
+    for (let number = 0; number < chunks; number += 1) {
+      for (const server of this.holdersOf(number)) server.chunkCount += 1;
+    }
   }
 
   /** Returns a server by its number from 0. Numbers beyond the last start again at 0. */

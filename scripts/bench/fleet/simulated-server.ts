@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
-import type { ChunkId, Digest, ServerId } from "../../../shared/base/ids.ts";
+import type { ChunkId, Digest } from "../../../shared/base/ids.ts";
 import { heartbeat, type Order, register } from "../../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../../shared/protocol/intent.ts";
 import { WireCaller } from "./wire-caller.ts";
@@ -11,7 +11,6 @@ type Heartbeat = ReturnType<(typeof heartbeat)["parseRequest"]>;
 const TIB = 1024 ** 4;
 /** Space that each server reports. */
 const SPACE = { totalBytes: 8 * TIB, availableBytes: 4 * TIB, usedBytes: 4 * TIB };
-const RACKS = 40;
 /** Largest number of reports in one list of a heartbeat, as a chunkserver sends. */
 const REPORTS_MAX = 1_000;
 const CALL_TIMEOUT_MS = 3_000;
@@ -40,7 +39,7 @@ export class SimulatedServer {
 
   constructor(
     cluster: LocalCluster,
-    number: number,
+    location: ServerLocation,
     options: {
       readonly joinToken: string;
       /** Called for each copy that a heartbeat answer orders. */
@@ -48,14 +47,8 @@ export class SimulatedServer {
     },
   ) {
     this.#joinToken = options.joinToken;
-    const serverId = number.toString(16).padStart(32, "0") as ServerId;
-    this.location = {
-      serverId,
-      address: `10.${number >> 16}.${(number >> 8) & 0xff}.${number & 0xff}:7420`,
-      host: `host-${number}`,
-      rack: `rack-${number % RACKS}`,
-    };
-    this.#caller = new WireCaller(cluster, "chunkserver", serverId);
+    this.location = location;
+    this.#caller = new WireCaller(cluster, "chunkserver", location.serverId);
     this.#onCopyOrder = options.onCopyOrder;
   }
 

@@ -7,7 +7,7 @@ import { Watchers } from "./watchers.ts";
 /** Bound of the cost of all watchers together for an entry that concerns none of them. */
 const ENTRY_MICROS_MAX = 5;
 const ROUNDS = 6;
-const CREATES_PER_TURN = 10_000;
+const CREATES_PER_TURN = 5_000;
 const CALLERS = 64;
 /** So rare that the heartbeats do not count in the cost of an entry. */
 const RARE_HEARTBEAT_MS = 60_000;

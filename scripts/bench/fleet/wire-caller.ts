@@ -37,7 +37,7 @@ export class WireCaller implements AsyncDisposable {
   readonly #pool: ConnectionPool;
   readonly #channel: LeaderChannel;
 
-  constructor(cluster: LocalCluster, role: Role, name: string) {
+  constructor(cluster: Pick<LocalCluster, "clusterId" | "masters">, role: Role, name: string) {
     const identity = { role, clusterId: cluster.clusterId as ClusterId, name };
     this.#pool = new ConnectionPool(DEPS, { identity: () => identity, role: "master" });
     this.#channel = new LeaderChannel({
