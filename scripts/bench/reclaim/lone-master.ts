@@ -85,7 +85,8 @@ export class LoneMaster implements AsyncDisposable {
       intentLifetimeMs: HOUR_MS,
       sessionIdleMsMax: HOUR_MS,
     });
-    await this.propose({ kind: "raise-feature-level", level: FEATURE_LEVEL_MAX });
+    const enrolmentKey = new Uint8Array(32).fill(8);
+    await this.propose({ kind: "raise-feature-level", level: FEATURE_LEVEL_MAX, enrolmentKey });
     const opened = await this.propose({ kind: "open-session", nowMs, clientName: "bench" });
     this.#sessionId = opened.index as number as SessionId;
   }
