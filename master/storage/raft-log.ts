@@ -1,19 +1,15 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
-import type { Disk } from "../../shared/ports/disk.ts";
-import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
-import type { Random } from "../../shared/ports/random.ts";
 import type { Entry, HardState } from "../raft/messages.ts";
 import type { LogEntries } from "./log-entries.ts";
 import { toLogFailure } from "./log-failure.ts";
-import { CHECKSUM_BYTES, type LogItem, SALT_BYTES, sizeOfRecord } from "./log-record.ts";
-import { type LogOwner, recoverLog } from "./log-recovery.ts";
+import { type LogItem, sizeOfRecord } from "./log-record.ts";
+import { type RecoveredLog, recoverLog } from "./log-recovery.ts";
+import { LogSegments, type LogSegmentsOptions } from "./log-segments.ts";
 import { readEntries } from "./read-entries.ts";
-import { addMark, type Segment, segmentPath } from "./segment.ts";
-import { SegmentFile } from "./segment-file.ts";
-import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
+import type { SegmentHeader } from "./segment-header.ts";
 
 const DIRECTORY = "log";
 /**
@@ -23,20 +19,10 @@ const DIRECTORY = "log";
 const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Options of `RaftLog.open`. */
-export interface RaftLogOptions extends LogOwner {
-  readonly disk: Disk;
-  readonly hasher: Hasher;
-  readonly random: Random;
+export interface RaftLogOptions extends Omit<LogSegmentsOptions, "directory"> {
   readonly log: Log;
-  /** Size at which a segment is full and the next one is created. */
-  readonly segmentBytes: number;
   /** Memory of the last entries. Entries that are durable and older are read from disk. */
   readonly cacheBytes: number;
-  /**
-   * Size of the log on disk that compaction keeps for members that were away. Less if the disk has
-   * little space: see `compactionPoint`.
-   */
-  readonly keptBytes: number;
 }
 
 /** Entries and hard state that one `append` makes durable atomically. */
@@ -60,14 +46,6 @@ interface QueuedTask {
   readonly run: () => Promise<void>;
 }
 
-/** The content of an open log. */
-interface LogState {
-  readonly entries: LogEntries;
-  readonly hardState: HardState;
-  readonly segments: readonly Segment[];
-  readonly open: SegmentFile;
-}
-
 type Queued = (QueuedAppend | QueuedTask) & {
   readonly resolve: () => void;
   readonly reject: (error: AshlarError) => void;
@@ -85,7 +63,7 @@ type Queued = (QueuedAppend | QueuedTask) & {
  */
 export class RaftLog {
   readonly #options: RaftLogOptions;
-  readonly #segments: Segment[];
+  readonly #segments: LogSegments;
   readonly #entries: LogEntries;
   /** Hard state of the last `append`. Its commit index may not be on disk yet. */
   #hardState: HardState;
@@ -98,24 +76,20 @@ export class RaftLog {
   #deferredHardState: HardState | null = null;
   /** The last entry in a record: the base of a new segment. */
   #written: { readonly index: LogIndex; readonly term: Term };
-  #active: SegmentFile;
   readonly #queue: Queued[] = [];
   /** Number of queued truncations: until they are written, the disk has entries that are not valid. */
   #truncationCount = 0;
   #running: Promise<void> | null = null;
   #failure: AshlarError | null = null;
   #syncCount = 0;
-  /** Space that the disk would have without the log, at the creation of the active segment. */
-  #spaceBytes = Number.POSITIVE_INFINITY;
 
-  private constructor(options: RaftLogOptions, state: LogState) {
+  private constructor(options: RaftLogOptions, found: RecoveredLog, segments: LogSegments) {
     this.#options = options;
-    this.#segments = [...state.segments];
-    this.#entries = state.entries;
-    this.#hardState = state.hardState;
-    this.#writtenHardState = state.hardState;
-    this.#written = { index: state.entries.lastIndex, term: state.entries.lastTerm };
-    this.#active = state.open;
+    this.#segments = segments;
+    this.#entries = found.entries;
+    this.#hardState = found.hardState;
+    this.#writtenHardState = found.hardState;
+    this.#written = { index: found.entries.lastIndex, term: found.entries.lastTerm };
   }
 
   /**
@@ -131,32 +105,8 @@ export class RaftLog {
     const owner = { clusterId, memberId };
     const directory = DIRECTORY;
     const found = await recoverLog({ disk, hasher, log, owner, directory, cacheBytes });
-    const { entries, hardState, tail } = found;
-    const create = async (files: Pick<LogState, "segments" | "open">): Promise<RaftLog> => {
-      const raftLog = new RaftLog(options, { entries, hardState, ...files });
-      await raftLog.#measureSpace();
-      return raftLog;
-    };
-    if (tail === null) {
-      const base = entries.base;
-      const header = newHeader(options, { sequence: 1, base, hardState, isReset: false });
-      const { segment, open } = await createSegment(options, header);
-      return await create({ segments: [segment], open });
-    }
-    const { path } = present(found.segments.at(-1), "a log with a tail has a segment");
-    const file = await disk.open(path, "read-write");
-    try {
-      if (tail.lengthBytes > tail.offset) await file.truncate(tail.offset);
-      await file.write([tail.last.bytes], tail.last.offset);
-      await file.sync();
-      await disk.syncDirectory(DIRECTORY);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
-    const end = { salt: tail.salt, checksum: tail.checksum, lengthBytes: tail.offset };
-    const open = new SegmentFile({ ...options, path, file, end });
-    return await create({ segments: found.segments, open });
+    const segments = await LogSegments.open({ ...options, directory }, found);
+    return new RaftLog(options, found, segments);
   }
 
   /** Hard state of the last `append`. */
@@ -176,7 +126,7 @@ export class RaftLog {
 
   /** Offset of the end of the last record in the last segment. Zeros may follow. Used by tests. */
   get endOffset(): number {
-    return this.#active.lengthBytes;
+    return this.#segments.endOffset;
   }
 
   /** The error of the first failed write. Null while no write has failed. */
@@ -186,14 +136,12 @@ export class RaftLog {
 
   /** Size of all segments, in bytes. */
   get diskBytes(): number {
-    let sizeBytes = this.#active.lengthBytes;
-    for (const segment of this.#segments.slice(0, -1)) sizeBytes += segment.lengthBytes;
-    return sizeBytes;
+    return this.#segments.sizeBytes;
   }
 
   /** Number of segment files. */
   get segmentCount(): number {
-    return this.#segments.length;
+    return this.#segments.list.length;
   }
 
   /**
@@ -242,31 +190,20 @@ export class RaftLog {
     const cached = this.#entries.slice(first, (this.#entries.lastIndex + 1) as LogIndex, bytesMax);
     if (cached !== null) return cached;
     const { disk, hasher } = this.#options;
-    const activeEnd = this.#active.lengthBytes;
+    const activeEnd = this.#segments.endOffset;
     const range = { first, bytesMax, activeEnd };
     return await readEntries(
-      { disk, hasher, segments: this.#segments, entries: this.#entries },
+      { disk, hasher, segments: this.#segments.list, entries: this.#entries },
       range,
     );
   }
 
   /**
    * Returns the index up to which `compactTo` can remove whole segments, so that about `keptBytes`
-   * of the log remain, and all entries after `limit`. The log takes at most a quarter of the space
-   * that the disk would have without it.
+   * of the log remain, and all entries after `limit`: see `LogSegments.compactionPoint`.
    */
   compactionPoint(limit: LogIndex): LogIndex {
-    const keptBytes = Math.min(this.#options.keptBytes, this.#spaceBytes / 4);
-    let laterBytes = this.diskBytes;
-    let point = this.#entries.base.index;
-    for (const [position, segment] of this.#segments.entries()) {
-      const next = this.#segments[position + 1];
-      if (next === undefined || next.base.index > limit) break;
-      laterBytes -= segment.lengthBytes;
-      if (laterBytes < keptBytes) break;
-      point = Math.max(point, next.base.index) as LogIndex;
-    }
-    return point;
+    return Math.max(this.#segments.compactionPoint(limit), this.#entries.base.index) as LogIndex;
   }
 
   /**
@@ -276,7 +213,7 @@ export class RaftLog {
   compactTo(index: LogIndex): Promise<void> {
     assert(index <= this.#hardState.commitIndex, "only committed entries are compacted");
     this.#entries.compact(index);
-    return this.#enqueue({ kind: "task", run: () => this.#removeBefore(index) });
+    return this.#enqueue({ kind: "task", run: () => this.#segments.removeBefore(index) });
   }
 
   /**
@@ -294,7 +231,7 @@ export class RaftLog {
     const run = async (): Promise<void> => {
       await this.#roll({ base, hardState, isReset: true });
       this.#deferredHardState = null;
-      await this.#removeFirst(this.#segments.length - 1);
+      await this.#segments.removeOld();
     };
     return this.#enqueue({ kind: "task", run });
   }
@@ -313,8 +250,8 @@ export class RaftLog {
     while (this.#running !== null) await this.#running;
     const hasFailed = this.#failure !== null;
     this.#failure ??= new AshlarError("CANCELLED", "Cannot append to the log: it is closed");
-    if (hasFailed) await this.#active.abandon();
-    else await this.#active.close();
+    if (hasFailed) await this.#segments.abandon();
+    else await this.#segments.close();
   }
 
   #enqueue(queued: QueuedAppend | QueuedTask): Promise<void> {
@@ -387,15 +324,11 @@ export class RaftLog {
       hardState = append.hardState ?? hardState;
     }
     if (hardState !== null) items.push({ kind: "hard-state", hardState });
-    const sizeBytes = sizeOfRecord(items);
-    const isFull = this.#active.lengthBytes + sizeBytes > this.#options.segmentBytes;
-    if (isFull && this.#active.lengthBytes > SEGMENT_HEADER_BYTES) {
+    if (this.#segments.isFull(sizeOfRecord(items))) {
       const hardStateBefore = this.#writtenHardState;
       await this.#roll({ base: this.#written, hardState: hardStateBefore, isReset: false });
     }
-    const offset = this.#active.lengthBytes;
-    await this.#active.append(items);
-    addMark(present(this.#segments.at(-1), "a log has a segment"), offset, items);
+    await this.#segments.append(items);
     for (const item of items) if (item.kind === "truncate") this.#truncationCount -= 1;
     this.#syncCount += 1;
     if (hardState !== null) this.#writtenHardState = hardState;
@@ -426,71 +359,11 @@ export class RaftLog {
     this.#entries.evict(this.#entries.evictionPoint(limit, cacheBytes));
   }
 
-  /** Creates the next segment and closes the current one. */
+  /** Creates the next segment. */
   async #roll(next: Pick<SegmentHeader, "base" | "hardState" | "isReset">): Promise<void> {
-    const previous = this.#active;
-    const last = present(this.#segments.at(-1), "a log has a segment");
-    const header = newHeader(this.#options, {
-      ...next,
-      sequence: last.sequence + 1,
-      previousChecksum: previous.checksum,
-    });
-    const { segment, open } = await createSegment(this.#options, header);
+    await this.#segments.roll(next);
     this.#syncCount += 1;
-    last.lengthBytes = previous.lengthBytes;
-    this.#segments.push(segment);
-    this.#active = open;
     this.#written = next.base;
     this.#writtenHardState = next.hardState;
-    await previous.close();
-    await this.#measureSpace();
   }
-
-  async #measureSpace(): Promise<void> {
-    // Without an answer the last one stays: it only limits what is kept for others.
-    const space = await this.#options.disk.space().catch(() => null);
-    if (space !== null) this.#spaceBytes = space.availableBytes + this.diskBytes;
-  }
-
-  async #removeBefore(index: LogIndex): Promise<void> {
-    // A segment can be removed when the base of the next one is at or before `index`.
-    const keepFrom = this.#segments.findLastIndex((segment) => segment.base.index <= index);
-    await this.#removeFirst(keepFrom);
-  }
-
-  /**
-   * Removes the `count` oldest segments, oldest first. Each removal is durable before the next one:
-   * a gap would be reported as a missing segment.
-   */
-  async #removeFirst(count: number): Promise<void> {
-    for (let removed = 0; removed < count; removed += 1) {
-      const segment = present(this.#segments[0], "a segment to remove exists");
-      assert(segment.path !== this.#active.path, "the active segment is not removed");
-      await this.#options.disk.remove(segment.path);
-      await this.#options.disk.syncDirectory(DIRECTORY);
-      this.#segments.shift();
-    }
-  }
-}
-
-function newHeader(
-  options: RaftLogOptions,
-  header: Pick<SegmentHeader, "sequence" | "base" | "hardState" | "isReset"> & {
-    readonly previousChecksum?: Uint8Array;
-  },
-): SegmentHeader {
-  const { clusterId, memberId, random } = options;
-  const previousChecksum = header.previousChecksum ?? new Uint8Array(CHECKSUM_BYTES);
-  return { ...header, previousChecksum, clusterId, memberId, salt: random.bytes(SALT_BYTES) };
-}
-
-async function createSegment(
-  options: RaftLogOptions,
-  header: SegmentHeader,
-): Promise<{ segment: Segment; open: SegmentFile }> {
-  const { sequence, base, salt } = header;
-  const path = segmentPath(DIRECTORY, sequence, base.index);
-  const open = await SegmentFile.create({ ...options, directory: DIRECTORY, path, header });
-  const lengthBytes = SEGMENT_HEADER_BYTES;
-  return { segment: { path, sequence, base, salt, lengthBytes, marks: [] }, open };
 }
