@@ -6,6 +6,7 @@ import type { RaftNode } from "../raft/raft.ts";
 import type { DriverLimits, DriverOptions, DriverTiming } from "./driver.ts";
 import type { Founding } from "./founding.ts";
 import type { LoadedEntries } from "./loaded-entries.ts";
+import { LogCompaction, type LogCompactionOptions } from "./log-compaction.ts";
 import type { MemberStorage } from "./member-storage.ts";
 import { MembershipChanger, type MembershipChangerOptions } from "./membership-changer.ts";
 import type { MembershipState } from "./membership-state.ts";
@@ -80,6 +81,16 @@ export function makeMembershipChanger(
     membershipState,
     identify: (peer) => identifyPeer({ own, peer, connect, timeoutMs, signal }),
   });
+}
+
+/** Makes the component that drops log entries which are not needed. */
+export function makeCompaction(
+  { options, storage, holder }: MemberDeps,
+  callbacks: Pick<LogCompactionOptions, "sendingIndex" | "onFailure">,
+): LogCompaction {
+  const durableIndex = (): LogIndex => holder.machine.durable.index;
+  const { log } = options.env;
+  return new LogCompaction({ log, raftLog: storage.log, durableIndex, ...callbacks });
 }
 
 /** Makes the component that sends snapshots to followers. */

@@ -16,9 +16,10 @@ import { AppliedWaiters, type Waiter } from "./applied-waiters.ts";
 import { Applier } from "./applier.ts";
 import type { Driver } from "./driver.ts";
 import { FirstCampaign } from "./first-campaign.ts";
-import { LogCompaction } from "./log-compaction.ts";
+import type { LogCompaction } from "./log-compaction.ts";
 import {
   type MemberDeps,
+  makeCompaction,
   makeMembershipChanger,
   makePeers,
   makeReceiver,
@@ -88,17 +89,16 @@ export class Member implements Driver {
       founding: deps.founding,
       appliedIndex: () => this.stateMachine.appliedIndex,
     });
-    const onLogLost = (error: AshlarError): void => this.#fail(error);
-    this.#refused = new RefusedMessages({ ...deps.options.env, onLogLost });
+    const onFailure = (error: AshlarError): void => this.#fail(error);
+    this.#refused = new RefusedMessages({ ...deps.options.env, onLogLost: onFailure });
     this.#loop = this.#makeLoop();
     this.#firstCampaign = new FirstCampaign(deps, {
       isRunning: () => this.#haltReason === null,
       wake: () => this.#loop.wake(),
     });
     this.#peers = makePeers(deps, { onConnected: () => this.#firstCampaign.repeat() });
-    const onDamage = (error: AshlarError): void => this.#fail(error);
     this.#sender = makeSender(deps, {
-      onDamage,
+      onDamage: onFailure,
       onDone: (peer, outcome) => {
         if (this.#haltReason !== null) return;
         deps.node.reportSnapshot(peer, outcome);
@@ -117,7 +117,7 @@ export class Member implements Driver {
       },
     });
     this.service = makeService(deps, {
-      onDamage,
+      onDamage: onFailure,
       receiver: this.#receiver,
       deliver: (messages) => {
         if (this.#haltReason === null) this.#loop.deliver(messages);
@@ -128,9 +128,14 @@ export class Member implements Driver {
       },
     });
     this.#membershipChanger = this.#makeMembershipChanger();
-    this.#compaction = this.#makeCompaction();
+    const sendingIndex = (): number => this.#sender.oldestIndex;
+    this.#compaction = makeCompaction(deps, { sendingIndex, onFailure });
     deps.loaded.listen({
-      onLoaded: () => this.#onEntriesLoaded(),
+      onLoaded: () => {
+        if (this.#haltReason !== null) return;
+        deps.node.entriesLoaded();
+        this.#loop.wake();
+      },
       onFailure: (first, error) => this.#compaction.onUnreadable(first, error),
     });
     this.#loop.start();
@@ -405,24 +410,6 @@ export class Member implements Driver {
       isReady: () => this.#statusTracker.status().isReady,
       appliedIndex: () => this.stateMachine.appliedIndex,
     });
-  }
-
-  #makeCompaction(): LogCompaction {
-    const { storage, options } = this.#deps;
-    return new LogCompaction({
-      log: options.env.log,
-      raftLog: storage.log,
-      durableIndex: () => this.stateMachine.durable.index,
-      sendingIndex: () => this.#sender.oldestIndex,
-      onFailure: (error) => this.#fail(error),
-    });
-  }
-
-  /** Reports to the core that entries were read from the disk. */
-  #onEntriesLoaded(): void {
-    if (this.#haltReason !== null) return;
-    this.#deps.node.entriesLoaded();
-    this.#loop.wake();
   }
 
   #makeWriter(): StorageWriter {

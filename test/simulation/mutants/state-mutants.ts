@@ -192,7 +192,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/namespace/staging.ts",
-        find: "    addReference(change, chunk, copies.copiesWanted);\n",
+        find: "    addReference(change, chunk, copiesWanted);\n",
         replace: "",
       },
     ],
