@@ -93,6 +93,26 @@ export function makeCompaction(
   return new LogCompaction({ log, raftLog: storage.log, durableIndex, ...callbacks });
 }
 
+/** Reports to the core when entries were read from the disk, and the compaction why they were not. */
+export function listenToLoads(
+  { loaded, node }: MemberDeps,
+  callbacks: {
+    readonly isRunning: () => boolean;
+    readonly wake: () => void;
+    readonly compaction: LogCompaction;
+  },
+): void {
+  const { isRunning, wake, compaction } = callbacks;
+  loaded.listen({
+    onLoaded: () => {
+      if (!isRunning()) return;
+      node.entriesLoaded();
+      wake();
+    },
+    onFailure: (first, error) => compaction.onUnreadable(first, error),
+  });
+}
+
 /** Makes the component that sends snapshots to followers. */
 export function makeSender(
   deps: MemberDeps,

@@ -18,6 +18,7 @@ import type { Driver } from "./driver.ts";
 import { FirstCampaign } from "./first-campaign.ts";
 import type { LogCompaction } from "./log-compaction.ts";
 import {
+  listenToLoads,
   type MemberDeps,
   makeCompaction,
   makeMembershipChanger,
@@ -92,10 +93,9 @@ export class Member implements Driver {
     const onFailure = (error: AshlarError): void => this.#fail(error);
     this.#refused = new RefusedMessages({ ...deps.options.env, onLogLost: onFailure });
     this.#loop = this.#makeLoop();
-    this.#firstCampaign = new FirstCampaign(deps, {
-      isRunning: () => this.#haltReason === null,
-      wake: () => this.#loop.wake(),
-    });
+    const isRunning = (): boolean => this.#haltReason === null;
+    const wake = (): void => this.#loop.wake();
+    this.#firstCampaign = new FirstCampaign(deps, { isRunning, wake });
     this.#peers = makePeers(deps, { onConnected: () => this.#firstCampaign.repeat() });
     this.#sender = makeSender(deps, {
       onDamage: onFailure,
@@ -108,7 +108,7 @@ export class Member implements Driver {
     this.#applier = this.#makeApplier();
     this.#writer = this.#makeWriter();
     this.#receiver = makeReceiver(deps, {
-      isRunning: () => this.#haltReason === null,
+      isRunning,
       offer: (request) => {
         const outcome = this.#offers.offer(request.snapshot.index);
         if (this.#haltReason === null) this.#loop.deliver([request]);
@@ -130,14 +130,7 @@ export class Member implements Driver {
     this.#membershipChanger = this.#makeMembershipChanger();
     const sendingIndex = (): number => this.#sender.oldestIndex;
     this.#compaction = makeCompaction(deps, { sendingIndex, onFailure });
-    deps.loaded.listen({
-      onLoaded: () => {
-        if (this.#haltReason !== null) return;
-        deps.node.entriesLoaded();
-        this.#loop.wake();
-      },
-      onFailure: (first, error) => this.#compaction.onUnreadable(first, error),
-    });
+    listenToLoads(deps, { isRunning, wake, compaction: this.#compaction });
     this.#loop.start();
     const started = this.#firstCampaign.start().then(() => this.service.deliverHeld());
     started.catch((error: unknown) => this.#fail(error as AshlarError));
