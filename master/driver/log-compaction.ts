@@ -8,6 +8,8 @@ import type { DurableLog } from "./member-storage.ts";
 export interface LogCompactionOptions {
   readonly log: Log;
   readonly raftLog: DurableLog;
+  /** Returns whether this member has not halted: a halted one changes nothing on its disk. */
+  readonly isRunning: () => boolean;
   /** Returns the index up to which the state is durable. */
   readonly durableIndex: () => LogIndex;
   /** Returns the index from which the receivers of snapshots need the log. Infinity if there is none. */
@@ -30,7 +32,8 @@ export class LogCompaction {
 
   /** Drops what the log need not keep. Called after each flush of the state. */
   run(): void {
-    const { raftLog, sendingIndex } = this.#options;
+    const { isRunning, raftLog, sendingIndex } = this.#options;
+    if (!isRunning()) return;
     const limit = Math.min(this.#droppableIndex(), sendingIndex()) as LogIndex;
     this.#compactTo(raftLog.compactionPoint(limit));
   }

@@ -86,7 +86,7 @@ export function makeMembershipChanger(
 /** Makes the component that drops log entries which are not needed. */
 export function makeCompaction(
   { options, storage, holder }: MemberDeps,
-  callbacks: Pick<LogCompactionOptions, "sendingIndex" | "onFailure">,
+  callbacks: Pick<LogCompactionOptions, "isRunning" | "sendingIndex" | "onFailure">,
 ): LogCompaction {
   const durableIndex = (): LogIndex => holder.machine.durable.index;
   const { log } = options.env;

@@ -129,7 +129,7 @@ export class Member implements Driver {
     });
     this.#membershipChanger = this.#makeMembershipChanger();
     const sendingIndex = (): number => this.#sender.oldestIndex;
-    this.#compaction = makeCompaction(deps, { sendingIndex, onFailure });
+    this.#compaction = makeCompaction(deps, { isRunning, sendingIndex, onFailure });
     listenToLoads(deps, { isRunning, wake, compaction: this.#compaction });
     this.#loop.start();
     const started = this.#firstCampaign.start().then(() => this.service.deliverHeld());
@@ -370,9 +370,7 @@ export class Member implements Driver {
         this.#appliedWaiters.release(entry.index);
       },
       onBatch: (reply) => this.#loop.deliver([reply]),
-      onFlushed: () => {
-        if (this.#haltReason === null) this.#compaction.run();
-      },
+      onFlushed: () => this.#compaction.run(),
       onFull: () => this.#membershipChanger.yieldLeadership(),
       onFailure: (error) => this.#fail(error),
     });
