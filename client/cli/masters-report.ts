@@ -82,6 +82,7 @@ const UNSERVED = {
   masters: [],
   chunkservers: [],
   feature_level: null,
+  enrolment: null,
   default_copies: null,
   namespace: null,
   history: null,

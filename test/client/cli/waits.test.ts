@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmod, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { after, before, describe, it } from "node:test";
@@ -102,6 +102,10 @@ describe("the wait for a local cluster", () => {
     const settings = { masterSettings: {}, chunkserverSettings: {} };
     await createClusterFiles(path, { masters: 1, chunkservers: 1, addresses, ...settings });
     const { execPath } = process;
+    // A chunkserver without a credential waits for a join token of the masters.
+    const { data } = nodePaths(path, "c1");
+    await mkdir(data, { recursive: true });
+    await writeFile(join(data, "credential.json"), "");
     const program = join(path, "never-serves");
     await writeFile(program, "#!/bin/sh\ntrap '' TERM\nexec sleep 600\n");
     await chmod(program, 0o755);

@@ -87,6 +87,7 @@ const METHODS_WITHOUT_PATH = [
     "trimHistory",
     "setHistoryRetention",
     "removeServer",
+    "enrolment",
   ],
 ];
 
