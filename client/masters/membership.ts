@@ -86,6 +86,8 @@ export interface Masters {
 const STATUS_POLL_MS = 500;
 /** Default time to wait for a pending membership change, in milliseconds. */
 const PENDING_CHANGE_TIMEOUT_MS = 10_000;
+/** Attempts to give a vote to a master that has caught up. */
+const PROMOTE_ATTEMPTS_MAX = 5;
 const NO_CHANGE: MastersChange = { add: [], promote: [], remove: [] };
 
 /** Implements `Masters` with calls to the leader. */
@@ -112,14 +114,13 @@ export class ClusterMasters implements Masters {
       await this.#change({ ...NO_CHANGE, add }, options);
     }
     const promote = masters.map(({ memberId }) => memberId as MemberId);
-    await this.#waitForCatchUp(promote, options);
     const remove = replace.map((id) => id as MemberId);
     // A removed leader transfers leadership to a remaining voter, so a voter must remain.
     const voters = before.masters.filter((master) => master.vote === "voter");
     const removesAllVoters = voters.every((master) => remove.includes(master.memberId));
     if (remove.length === 0 || !removesAllVoters) {
       try {
-        await this.#change({ ...NO_CHANGE, promote, remove }, options);
+        await this.#promote({ ...NO_CHANGE, promote, remove }, options);
         return;
       } catch (error) {
         const isSuccessorMissing = remove.length > 0 && isAshlarError(error, "MEMBER_BEHIND");
@@ -127,7 +128,7 @@ export class ClusterMasters implements Masters {
       }
     }
     // A new master gets a vote and leadership before the old leader is removed.
-    await this.#change({ ...NO_CHANGE, promote }, options);
+    await this.#promote({ ...NO_CHANGE, promote }, options);
     await this.transfer(promote[0] ?? null, options);
     await this.#change({ ...NO_CHANGE, remove }, options);
   }
@@ -186,6 +187,24 @@ export class ClusterMasters implements Masters {
         goal === status.committedIndex ? STATUS_POLL_MS / 5 : STATUS_POLL_MS,
         signal,
       );
+    }
+  }
+
+  /**
+   * Makes a change that gives votes, when the new masters have caught up. A leader that was stalled
+   * lacks their answers for a moment and refuses: then this waits and tries again.
+   */
+  async #promote(change: MastersChange, options: AddMastersOptions): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      await this.#waitForCatchUp(change.promote, options);
+      try {
+        await this.#change(change, options);
+        return;
+      } catch (error) {
+        const isBehind = isAshlarError(error, "MEMBER_BEHIND") && change.remove.length === 0;
+        if (!isBehind || attempt === PROMOTE_ATTEMPTS_MAX) throw error;
+      }
+      await this.#clock.sleep(STATUS_POLL_MS, options.signal);
     }
   }
 
