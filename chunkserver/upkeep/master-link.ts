@@ -47,6 +47,10 @@ export class MasterLink {
   /** See `restoreId` of `fleet.register`. Null before the first registration. */
   #restoreId: Uint8Array | null = null;
   #intervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT;
+  /** Whether the leader wants this server to enrol. It does with its next heartbeat. */
+  #shouldEnrol = false;
+  /** Whether the last attempt to store a credential failed. It is logged once. */
+  #isCredentialLost = false;
   /** Address of the leader that has registered this server. Null if none has. */
   #registeredWith: string | null = null;
   #problem: string | null = "not registered with a leader yet";
@@ -74,7 +78,7 @@ export class MasterLink {
     try {
       const isKnown =
         this.#registeredWith !== null && channel.leaderAddress === this.#registeredWith;
-      if (!isKnown) await this.#register(signal);
+      if (!isKnown || this.#shouldEnrol) await this.#register(signal);
       await this.#sendHeartbeatOrRegister(orders, signal);
       this.#problem = null;
     } catch (error) {
@@ -145,8 +149,8 @@ export class MasterLink {
   async #register(signal: AbortSignal): Promise<void> {
     const credential = await this.#registerOnce(signal);
     if (credential === null || !(await this.#saveCredential(credential))) return;
-    this.#options.log.info("This server has enrolled");
     await this.#registerOnce(signal);
+    this.#options.log.info("This server has enrolled");
   }
 
   /** @returns whether the credential is durable. Without it the server enrols again later */
@@ -154,13 +158,15 @@ export class MasterLink {
     const { credential, log } = this.#options;
     try {
       await credential.save(value);
+      this.#isCredentialLost = false;
       return true;
     } catch (error) {
       if (!isAshlarError(error)) throw error;
-      log.warn("Cannot store the credential of this server", {
-        code: error.code,
-        reason: error.message,
-      });
+      if (!this.#isCredentialLost) {
+        const fields = { code: error.code, reason: error.message };
+        log.warn("Cannot store the credential of this server", fields);
+      }
+      this.#isCredentialLost = true;
       return false;
     }
   }
@@ -219,7 +225,7 @@ export class MasterLink {
     const answer = await this.#call(heartbeat, request, signal);
     if (answer.chunkKeys !== undefined) keys.replace(answer.chunkKeys);
     keys.recordAnswer(this.#intervalMs);
-    if (answer.enrol) this.#registeredWith = null;
+    this.#shouldEnrol = answer.enrol;
     results.acknowledge(reported);
     await store.forgetLost(lost.map(({ chunkId }) => chunkId));
     orders.accept(answer.orders);

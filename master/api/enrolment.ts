@@ -27,7 +27,10 @@ const HINT =
 export interface Admission {
   /** Whether it has proved its credential. */
   readonly isProven: boolean;
-  /** The credential that it must store and prove. Null if it has proved it, and if it cannot enrol. */
+  /**
+   * The credential that it must store. Null if it has proved its credential, or if its version cannot
+   * enrol.
+   */
   readonly credential: Digest | null;
 }
 
@@ -140,8 +143,9 @@ export async function changeEnrolment(
   requested: RequestedEnrolmentChange,
 ): Promise<EnrolmentStatus> {
   const { isOpen } = requireEnrolment(deps);
-  const left = notEnrolledServers(deps, deps.namespace().servers());
-  if (requested.kind === "close" && isOpen && left.length > 0 && !requested.isForced) {
+  const isClosing = requested.kind === "close" && isOpen;
+  const left = isClosing ? notEnrolledServers(deps, deps.namespace().servers()) : [];
+  if (left.length > 0 && requested.kind === "close" && !requested.isForced) {
     throw new AshlarError(
       "PRECONDITION_FAILED",
       `Cannot close the enrolment: expected that all live chunkservers have enrolled: ${left.map(serverLabel).join(", ")} ${left.length === 1 ? "has" : "have"} not`,
@@ -154,8 +158,8 @@ export async function changeEnrolment(
   const change = commandOf(deps, requested);
   await propose(deps, { kind: "change-enrolment", change });
   // Their heartbeats are refused from now on: no new write should choose them.
-  if (!requireEnrolment(deps).isOpen) {
-    for (const { serverId } of left) deps.fleet.recordGoodbye(serverId);
+  for (const { serverId } of left) {
+    if (!deps.registrations.isEnrolled(serverId)) deps.fleet.recordGoodbye(serverId);
   }
   return statusOfEnrolment(deps);
 }

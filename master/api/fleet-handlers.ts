@@ -69,9 +69,10 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
     beginTerm(deps);
     return statusOfEnrolment(deps);
   });
-  handlers.onCall(changeEnrolment, async (request) => {
+  handlers.onCall(changeEnrolment, async (request, context) => {
     request.release();
     requireLeader(deps.consensus);
+    await deps.consensus.confirmRead(context.remainingMs(), context);
     beginTerm(deps);
     return await changeEnrolmentOf(deps, request.head.change);
   });
@@ -106,8 +107,11 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
       );
     }
     if (deps.namespace().isServerRemoved(server.serverId)) throw serverRemoved(server);
-    const { isProven, credential } = admitServer(deps, server.serverId, request.head.proof);
+    const admit = () => admitServer(deps, server.serverId, request.head.proof);
+    admit();
     await recordServer(deps, server);
+    // Again: the enrolment may have been closed, and the chunk key rotated, in the meantime.
+    const { isProven, credential } = admit();
     beginTerm(deps);
     fleet.recordRegistration(server, space, capabilities);
     registrations.record(peer, server.serverId, isProven);
@@ -131,6 +135,8 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
       );
     }
     await recordReports(deps, request.head);
+    // Again: see the registration.
+    checkEnrolled(deps, peer, serverId);
     const purges = deps.namespace().purgesOf(serverId, PURGES_PER_HEARTBEAT);
     const chunkKeys = missingKeys(deps.namespace(), request.head.chunkKeyVersions);
     return {

@@ -6,9 +6,9 @@ import type { KeyValue } from "../../shared/ports/ordered-store.ts";
 import { decodePairs, encodePairs, sizeOfPair } from "../../shared/protocol/pairs.ts";
 
 /**
- * Number of ranges that one state is divided into: a range ends when it has at least this fraction of
- * the bytes before it. So the list grows with the logarithm of the state: 2,048 ranges for the first
- * 128 MiB with ranges of at least 64 KiB, and RANGES_MAX at about 137 GiB.
+ * A range ends when it has at least 1/2,048 of the bytes before it, and at least its minimum. So a state of
+ * 128 MiB has 2,048 ranges of 64 KiB, and the number grows with the logarithm of the size: RANGES_MAX at
+ * about 137 GiB.
  */
 const RANGES_PER_STATE = 2_048;
 /**

@@ -1,14 +1,17 @@
 import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
-import { entrySizeBytes, limitSize } from "../raft/entries.ts";
+import { entriesSizeBytes, limitSize } from "../raft/entries.ts";
 import type { Entry } from "../raft/messages.ts";
 import type { LogRange } from "../raft/storage.ts";
 import type { DurableLog } from "./member-storage.ts";
 
-/** Number of reads at the same time. Further readers ask again when one of them has ended. */
+/**
+ * Maximum number of concurrent reads. A read beyond it is not started: its reader asks again after
+ * the next `onLoaded`.
+ */
 const LOADS_MAX = 4;
-/** Number of pages that share the memory: one for each follower that is far behind, and a next one. */
-const PAGES_MAX = 16;
+/** A page has this part of the memory: each follower that is far behind needs one, and a next one. */
+const PAGE_SHARE = 1 / 16;
 
 /** Receives the results of the reads. */
 export interface LoadListener {
@@ -28,8 +31,8 @@ interface Page {
 
 /**
  * Entries that were read from disk for members that are far behind: the core asks for a range, and
- * asks again when it is loaded. A page stays until newer ones take its place. Only committed entries
- * are on disk and not in memory, so a page never becomes wrong.
+ * asks again when it is loaded. A page stays until newer ones take its place, or the log has replaced
+ * its entries.
  */
 export class LoadedEntries {
   readonly #log: DurableLog;
@@ -69,12 +72,22 @@ export class LoadedEntries {
       this.#load(fromIndex);
       return null;
     }
-    this.#pages = [...this.#pages.filter((other) => other !== page), page];
+    const others = this.#pages.filter((other) => other !== page);
+    const start = fromIndex - page.firstIndex;
+    const found = limitSize(page.entries.slice(start, start + toIndex - fromIndex), bytesMax);
+    // The log may replace entries that were not committed when it was opened. If the last entry is still
+    // in it, all of them are (Raft §5.3, log matching).
+    const last = found.at(-1);
+    if (last === undefined || !this.#log.entries.has(last)) {
+      this.#pages = others;
+      this.#load(fromIndex);
+      return null;
+    }
+    this.#pages = [...others, page];
     // The reader of the last page of entries soon needs the next one.
     const nextIndex = page.endIndex as LogIndex;
     if (nextIndex < toIndex && !this.#isLoaded(nextIndex)) this.#load(nextIndex);
-    const start = fromIndex - page.firstIndex;
-    return limitSize(page.entries.slice(start, start + toIndex - fromIndex), bytesMax);
+    return found;
   }
 
   #isLoaded(index: LogIndex): boolean {
@@ -89,7 +102,7 @@ export class LoadedEntries {
 
   async #loadPage(first: LogIndex): Promise<void> {
     try {
-      this.#add(await this.#log.load(first, this.#bytesMax / PAGES_MAX));
+      this.#add(await this.#log.load(first, this.#bytesMax * PAGE_SHARE));
     } catch (error) {
       if (!isAshlarError(error)) throw error;
       this.#listener?.onFailure(first, error);
@@ -108,16 +121,10 @@ export class LoadedEntries {
     });
     // An entry may be longer than a page.
     let sizeBytes = 0;
-    for (const page of this.#pages) sizeBytes += sizeOf(page);
+    for (const page of this.#pages) sizeBytes += entriesSizeBytes(page.entries);
     while (sizeBytes > this.#bytesMax && this.#pages.length > 1) {
       const dropped = this.#pages.shift();
-      if (dropped !== undefined) sizeBytes -= sizeOf(dropped);
+      if (dropped !== undefined) sizeBytes -= entriesSizeBytes(dropped.entries);
     }
   }
-}
-
-function sizeOf({ entries }: Page): number {
-  let sizeBytes = 0;
-  for (const entry of entries) sizeBytes += entrySizeBytes(entry);
-  return sizeBytes;
 }

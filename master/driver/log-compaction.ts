@@ -32,8 +32,7 @@ export class LogCompaction {
 
   /** Drops what the log need not keep. Called after each flush of the state. */
   run(): void {
-    const { isRunning, raftLog, sendingIndex } = this.#options;
-    if (!isRunning()) return;
+    const { raftLog, sendingIndex } = this.#options;
     const limit = Math.min(this.#droppableIndex(), sendingIndex()) as LogIndex;
     this.#compactTo(raftLog.compactionPoint(limit));
   }
@@ -50,7 +49,11 @@ export class LogCompaction {
       return;
     }
     log.error("Dropped the log up to the state: an entry cannot be read", { error });
-    this.#compactTo(droppableIndex);
+    // The receivers of snapshots need the log from `sendingIndex` on, unless this entry is after it.
+    const sending = this.#options.sendingIndex();
+    this.#compactTo(
+      sending >= first ? minIndex(droppableIndex, sending as LogIndex) : droppableIndex,
+    );
   }
 
   /** Returns the index up to which a restart of this member needs no log. */
@@ -60,7 +63,8 @@ export class LogCompaction {
   }
 
   #compactTo(index: LogIndex): void {
-    const { raftLog, onFailure } = this.#options;
-    if (index > raftLog.entries.base.index) raftLog.compactTo(index).catch(onFailure);
+    const { isRunning, raftLog, onFailure } = this.#options;
+    if (isRunning() && index > raftLog.entries.base.index)
+      raftLog.compactTo(index).catch(onFailure);
   }
 }

@@ -93,7 +93,7 @@ export function makeCompaction(
   return new LogCompaction({ log, raftLog: storage.log, durableIndex, ...callbacks });
 }
 
-/** Reports to the core when entries were read from the disk, and the compaction why they were not. */
+/** Forwards the results of reads of the log: success to the core, failure to the compaction. */
 export function listenToLoads(
   { loaded, node }: MemberDeps,
   callbacks: {

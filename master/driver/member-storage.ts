@@ -104,6 +104,8 @@ export interface LogView {
   readonly firstCachedIndex: LogIndex;
   /** Returns the term of an index from `base.index` to `lastIndex`. */
   termAt(index: LogIndex): EntryPosition["term"];
+  /** Returns whether an entry after the base has this index and term. */
+  has(position: EntryPosition): boolean;
   /** Returns the first index of the entries with the term of `index` that end with it. */
   termStart(index: LogIndex): LogIndex;
   /**

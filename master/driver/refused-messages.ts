@@ -4,7 +4,7 @@ import type { Log } from "../../shared/ports/log.ts";
 import type { Violation } from "../raft/check-message.ts";
 import type { Message } from "../raft/messages.ts";
 
-/** A peer that repeats such a message must not fill the log: shortest time between two lines. */
+/** Shortest time between two log lines: a peer may repeat such a message. */
 const LOG_INTERVAL_MS = 1_000;
 
 /** Dependencies of RefusedMessages. */
@@ -15,7 +15,10 @@ export interface RefusedMessagesOptions {
   readonly onLogLost: (error: AshlarError) => void;
 }
 
-/** Logs the messages that the core has refused. */
+/**
+ * Logs the messages that the core has refused, and stops the member if one shows that acknowledged
+ * entries are lost.
+ */
 export class RefusedMessages {
   readonly #options: RefusedMessagesOptions;
   #loggedMs = Number.NEGATIVE_INFINITY;

@@ -15,7 +15,7 @@ import {
 import { withStallTimeout } from "./stall-timeout.ts";
 
 /** Timeout of a whole transfer, in milliseconds. The stall timeout detects a dead peer earlier. */
-const STREAM_LIFETIME_MS = 60 * 60 * 1_000;
+const STREAM_LIFETIME_MS = 24 * 60 * 60 * 1_000;
 /**
  * Number of ranges that the peer may still have to verify. So the peer is not behind by more than these
  * ranges when the sender waits for it, and the stall timeout applies to a bounded amount of work.

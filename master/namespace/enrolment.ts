@@ -17,8 +17,8 @@ export const JOIN_TOKENS_MAX = 64;
 export const CHUNK_KEYS_MAX = 4;
 
 /**
- * Begins the enrolment of chunkservers, with the chunk key of the cluster as version 1. The servers that
- * the cluster has got the key without a proof: they enrol without a token until an operator closes the
+ * Begins the enrolment of chunkservers, with the chunk key of the cluster as version 1. Existing
+ * servers received this key without a proof. They enrol without a token until an operator closes the
  * enrolment. A cluster without servers begins with a closed enrolment.
  *
  * @throws {Refusal} INVALID_ARGUMENT

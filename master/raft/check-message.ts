@@ -18,9 +18,9 @@ export interface Violation {
 }
 
 /**
- * Returns why no member of a sound group sends `message` to this member, or null. Raft trusts its
- * members: this finds messages of broken or foreign processes that would otherwise fail an assertion,
- * and not those that only lie.
+ * Returns why no member of a sound group sends `message` to this member, or null. It detects messages of
+ * broken or foreign processes that would fail an assertion. Raft trusts its members: a plausible false
+ * message is not detected.
  */
 export function violationOf(core: Core, message: PeerMessage): Violation | null {
   const reason = refusalOf(core, message);

@@ -61,6 +61,11 @@ export class LogEntries {
     return this.#terms.termAt(index);
   }
 
+  /** Returns whether an entry after the base has this index and term: then it is that entry (Raft §5.3). */
+  has({ index, term }: EntryPosition): boolean {
+    return index > this.base.index && index <= this.lastIndex && this.termAt(index) === term;
+  }
+
   /** Returns the first index of the entries with the term of `index` that end with it. */
   termStart(index: LogIndex): LogIndex {
     return this.#terms.startAt(index);

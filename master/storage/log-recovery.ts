@@ -71,7 +71,7 @@ interface RecoveryDeps {
  * before: it is corrupt. Truncating there would drop votes and entries that this member has
  * acknowledged.
  *
- * The time does not grow with the log: of older segments only the headers are read (`mustRead`).
+ * Of older segments with entries of one term only the headers are read (`mustRead`).
  *
  * @throws {AshlarError} LOG_CORRUPT with path and offset; WRONG_IDENTITY; VERSION_MISMATCH
  */
@@ -80,7 +80,8 @@ export async function recoverLog(recovery: RecoveryDeps): Promise<RecoveredLog> 
   const names = await segmentNames(recovery);
   for (const name of names) {
     const isLast = name === names.at(-1);
-    const segment = await findSegment(recovery, { name, isLast });
+    const isFirst = name === names[0];
+    const segment = await findSegment(recovery, { name, isFirst, isLast });
     if (segment !== null) found.push(segment);
   }
   const state: RecoveryState = {
@@ -96,8 +97,9 @@ export async function recoverLog(recovery: RecoveryDeps): Promise<RecoveredLog> 
       await readSegment(recovery, state, { ...segment, isLast: position === found.length - 1 });
     } else
       skipSegment(state, segment, present(found[position + 1], "a skipped segment has a next"));
-    const { entries } = state;
-    entries.evict(entries.evictionPoint(entries.lastIndex, recovery.cacheBytes));
+    // Entries that are not committed may be replaced, so they stay in memory if they were read.
+    const { entries, hardState } = state;
+    entries.evict(entries.evictionPoint(hardState.commitIndex, recovery.cacheBytes));
   }
   const { entries, hardState, segments, tail } = state;
   if (hardState.commitIndex > entries.lastIndex) {
@@ -128,15 +130,19 @@ interface FoundSegment {
 /** Reads the header of a segment. @returns null if the segment had none and was removed */
 async function findSegment(
   recovery: RecoveryDeps,
-  { name, isLast }: { readonly name: string; readonly isLast: boolean },
+  place: { readonly name: string; readonly isFirst: boolean; readonly isLast: boolean },
 ): Promise<FoundSegment | null> {
+  const { name, isFirst, isLast } = place;
   const path = `${recovery.directory}/${name}`;
   const { bytes, lengthBytes } = await readStart(recovery.disk, path);
   const result = readSegmentHeader(recovery.hasher, bytes);
   if (result.kind === "newer") throw newerVersion(path, result.version);
   if (result.kind === "bad") {
-    if (!isLast || lengthBytes > SEGMENT_HEADER_BYTES)
+    // A segment without another one before it was complete when the others were removed.
+    const isOnly = isFirst && sequenceOf(name) > 1;
+    if (!isLast || isOnly || lengthBytes > SEGMENT_HEADER_BYTES) {
       throw logCorrupt(path, 0, "a valid segment header");
+    }
     await removeHeaderless(recovery, path);
     return null;
   }

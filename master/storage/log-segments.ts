@@ -46,7 +46,10 @@ export class LogSegments {
     this.#active = active;
   }
 
-  /** Opens the last segment of a log for writing, or creates the first one. All of it is durable then. */
+  /**
+   * Opens the last segment of a log for writing, or creates the first one. Everything in the log is
+   * durable when it resolves.
+   */
   static async open(options: LogSegmentsOptions, found: RecoveredLog): Promise<LogSegments> {
     const { tail, entries, hardState } = found;
     const created = async () => {
@@ -111,9 +114,9 @@ export class LogSegments {
   }
 
   /**
-   * Returns the base of the segment that can become the first one so that about `keptBytes` of the
-   * log remain, and all entries after `limit`. The log takes at most a quarter of the space that the
-   * disk would have without it.
+   * Returns the index up to which whole segments can be removed, or 0. The rest has at least `keptBytes`
+   * and all entries after `limit`. On a small disk, `keptBytes` is a quarter of the space that the disk
+   * would have without the log.
    */
   compactionPoint(limit: LogIndex): number {
     const keptBytes = Math.min(this.#options.keptBytes, this.#spaceBytes / 4);
@@ -155,7 +158,7 @@ export class LogSegments {
   }
 
   async #measureSpace(): Promise<void> {
-    // Without an answer the last one stays: it only limits what is kept for others.
+    // If the disk does not answer, the last measurement stays. It affects only how much is kept for others.
     const space = await this.#options.disk.space().catch(() => null);
     if (space !== null) this.#spaceBytes = space.availableBytes + this.sizeBytes;
   }

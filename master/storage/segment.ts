@@ -17,7 +17,10 @@ export interface Segment {
   /** Position of the last entry before this segment, at its creation. */
   readonly base: EntryPosition;
   readonly salt: Uint8Array;
-  /** Length of the file, without preallocated zeros. Of the active segment: at its creation. */
+  /**
+   * End of the last record. Of a segment that was not read at the start: length of the file. Not
+   * current for the active segment.
+   */
   lengthBytes: number;
   /** Records about MARK_BYTES apart, by ascending offset, as far as the segment was read. */
   readonly marks: LogMark[];

@@ -56,6 +56,20 @@ async function enrol(leader: FleetLeader, name: string, token: string | null = n
   return { peer, credential };
 }
 
+describe("a join token", () => {
+  it("takes no server out of the placement, although a new leader has no proof of them yet", async () => {
+    const leader = await leaderOf("one", "two");
+    for (const name of ["one", "two"]) await enrol(leader, name);
+    await close(leader);
+    // A new leader knows the servers from the state, and none has registered with it.
+    const next = new FleetLeader(leader.machine);
+    await addToken(next, "token");
+    for (const name of ["one", "two"]) {
+      assert.notEqual(next.registry.liveness(serverId(name)), "stopped");
+    }
+  });
+});
+
 describe("a registration in a new cluster", () => {
   it("is refused without a credential or a token, and gives out no key", async () => {
     const leader = await leaderOf();

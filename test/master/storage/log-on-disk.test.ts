@@ -3,12 +3,14 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { Entry } from "../../../master/raft/messages.ts";
 import type { RaftLog } from "../../../master/storage/raft-log.ts";
-import type { LogIndex } from "../../../shared/base/ids.ts";
+import type { LogIndex, Term } from "../../../shared/base/ids.ts";
 import { MemoryDisk } from "../../support/memory-disk.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 import {
+  bytesOf,
   entries,
   entry,
+  fixtureOf,
   hardState,
   type LogFixture,
   makeFixture,
@@ -255,6 +257,23 @@ describe("the part of the log that compaction keeps", () => {
       await log.compactTo(log.compactionPoint(log.hardState.commitIndex));
       assert.ok(log.diskBytes < 10_000 + 5 * fixture.segmentBytes, `${log.diskBytes} bytes`);
     }
+    await log.close();
+  });
+});
+
+describe("the only segment of a log", () => {
+  it("is refused if its header is damaged, although it has no record", async () => {
+    const fixture = makeFixture();
+    const log = await openLog(fixture);
+    await log.append({ hardState: hardState(1, 1, 3), entries: entries(1, 3, 1) });
+    await log.reset({ index: 50 as LogIndex, term: 4 as Term }, hardState(4, 2, 50));
+    const [path, ...others] = await segmentPaths(fixture);
+    assert.ok(path !== undefined && others.length === 0);
+    const bytes = (await bytesOf(fixture, path)).subarray(0, 128);
+    bytes[100] = (bytes[100] as number) ^ 1;
+    // Opened as new, the log would forget the vote of term 4.
+    const damaged = await fixtureOf(new Map([[path, bytes]]));
+    await assert.rejects(openLog(damaged), hasCode("LOG_CORRUPT"));
     await log.close();
   });
 });

@@ -69,8 +69,8 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/storage/read-entries.ts",
-        find: "  if (entries.termAt(entry.index) !== entry.term) return;\n",
-        replace: "",
+        find: "entry.index !== next || !entries.has(entry)",
+        replace: "entry.index !== next",
       },
     ],
     caughtBy: inTest("test/master/storage/log-on-disk.test.ts"),
