@@ -32,9 +32,9 @@ export const chunkserverConfigSchema = v.strictObject({
   clusterId: v.optional(clusterIdSchema),
   /**
    * Join token with which a new server enrols. Needed until the server has enrolled. A secret: the
-   * environment or a file is better than a flag, which other users of the machine can see.
+   * environment or a file is better than a flag, which other users of the machine can see. Empty: none.
    */
-  joinToken: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(JOIN_TOKEN_LENGTH_MAX))),
+  joinToken: v.optional(v.pipe(v.string(), v.maxLength(JOIN_TOKEN_LENGTH_MAX))),
   /** Server id expected in `dataDir`. Detects a disk that is not mounted. */
   serverId: v.optional(serverIdSchema),
   /** Free space that new chunks must leave. Default: the smaller of 5 GiB and 5 % of the disk. */

@@ -250,7 +250,7 @@ function startUpkeep(deps: UpkeepDeps): {
   const link = new MasterLink({
     ...{ store, channel, location, results, activeWrites, log, keys, credential },
     hasher: env.hasher,
-    joinToken: config.joinToken ?? null,
+    joinToken: config.joinToken || null,
   });
   const bytesPerSecond = config.scrubBytesPerSecond;
   const passDaysMax = config.scrubPassDaysMax;

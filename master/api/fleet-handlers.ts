@@ -107,6 +107,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
       );
     }
     if (deps.namespace().isServerRemoved(server.serverId)) throw serverRemoved(server);
+    checkSingleProcess(deps, server);
     const admit = () => admitServer(deps, server.serverId, request.head.proof);
     admit();
     await recordServer(deps, server);
@@ -177,6 +178,25 @@ async function recordServer(deps: MasterDeps, server: ServerLocation): Promise<v
     known.rack !== server.rack;
   if (!isChanged) return;
   await propose(deps, { kind: "register-server", server });
+}
+
+/**
+ * Checks that no other process answers for this server. Two have one id if a data directory was copied:
+ * copies on one of them would count as copies on the other.
+ *
+ * @throws {AshlarError} WRONG_IDENTITY while the server is live at another address
+ */
+function checkSingleProcess({ fleet }: MasterDeps, { serverId, address }: ServerLocation): void {
+  const known = fleet.location(serverId);
+  if (known === undefined || known.address === address) return;
+  if (fleet.silentMs(serverId) === null || fleet.liveness(serverId) !== "live") return;
+  throw new AshlarError(
+    "WRONG_IDENTITY",
+    `Cannot register chunkserver ${serverId} at ${address}: it is live at ${known.address}`,
+    {
+      hint: "If its data directory was copied, stop one of the two processes and remove that copy. After a move to another address the server is accepted within seconds",
+    },
+  );
 }
 
 /**

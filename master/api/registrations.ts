@@ -9,6 +9,8 @@ import type { PeerIdentity } from "../../shared/wire/rpc.ts";
 export class Registrations {
   /** The handshake makes one identity for each connection. */
   readonly #serverIds = new WeakMap<PeerIdentity, ServerId>();
+  /** The connection on which each server has registered last. */
+  readonly #newest = new Map<ServerId, PeerIdentity>();
   /** A credential stays valid as long as the cluster has the server. */
   readonly #enrolled = new Set<ServerId>();
   readonly #proven = new WeakSet<PeerIdentity>();
@@ -20,6 +22,7 @@ export class Registrations {
    */
   record(peer: PeerIdentity, serverId: ServerId, isProven = false): void {
     this.#serverIds.set(peer, serverId);
+    this.#newest.set(serverId, peer);
     if (isProven) {
       this.#proven.add(peer);
       this.#enrolled.add(serverId);
@@ -37,18 +40,20 @@ export class Registrations {
   }
 
   /**
-   * Checks that the caller is the chunkserver `serverId`.
+   * Checks that the caller is the chunkserver `serverId`, on its newest connection.
    *
-   * @throws {AshlarError} NOT_FOUND before a registration on this connection: the server registers
-   *   again; WRONG_IDENTITY if another server has registered on it
+   * @throws {AshlarError} NOT_FOUND before a registration on this connection, and after one on another:
+   *   the server registers again; WRONG_IDENTITY if another server has registered on it
    */
   check(peer: PeerIdentity, serverId: ServerId): void {
     const registeredId = this.#serverIds.get(peer);
-    if (registeredId === serverId) return;
-    if (registeredId === undefined) {
+    const isNewest = this.#newest.get(serverId) === peer;
+    if (registeredId === serverId && isNewest) return;
+    if (registeredId === undefined || registeredId === serverId) {
+      const where = registeredId === undefined ? "not registered on this" : "registered on another";
       throw new AshlarError(
         "NOT_FOUND",
-        `Cannot accept a report of chunkserver ${serverId}: it has not registered on this connection`,
+        `Cannot accept a report of chunkserver ${serverId}: it has ${where} connection`,
       );
     }
     throw new AshlarError(

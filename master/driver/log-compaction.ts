@@ -30,11 +30,14 @@ export class LogCompaction {
     this.#options = options;
   }
 
-  /** Drops what the log need not keep. Called after each flush of the state. */
-  run(): void {
+  /**
+   * Drops what the log need not keep. Called at the start, after each flush of the state, and when the
+   * disk is full.
+   */
+  run(isFull = false): void {
     const { raftLog, sendingIndex } = this.#options;
     const limit = Math.min(this.#droppableIndex(), sendingIndex()) as LogIndex;
-    this.#compactTo(raftLog.compactionPoint(limit));
+    this.#compactTo(raftLog.compactionPoint(limit, isFull));
   }
 
   /**

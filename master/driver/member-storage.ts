@@ -81,8 +81,11 @@ export interface DurableLog {
    * @throws {AshlarError} LOG_CORRUPT, DISK_FAILED
    */
   load(first: LogIndex, bytesMax: number): Promise<Entry[]>;
-  /** Returns the index up to which to compact, at most `limit`. */
-  compactionPoint(limit: LogIndex): LogIndex;
+  /**
+   * Returns the index up to which to compact, at most `limit`. If the disk is full, nothing is kept for
+   * other members.
+   */
+  compactionPoint(limit: LogIndex, isFull?: boolean): LogIndex;
   /** Drops the entries up to `index`. The durable state must contain them. */
   compactTo(index: LogIndex): Promise<void>;
   /**

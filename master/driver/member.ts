@@ -77,13 +77,9 @@ export class Member implements Driver {
 
   constructor(deps: MemberDeps) {
     this.#deps = deps;
-    const { limits, timing } = deps;
     this.#leadership = deps.node.status();
-    this.#proposals = new Proposals({
-      countMax: limits.proposalsMax,
-      bytesMax: limits.proposalBytesMax,
-    });
-    this.#reads = new Reads({ retryAfterMs: timing.electionTimeoutMsMin });
+    this.#proposals = new Proposals(deps.limits);
+    this.#reads = new Reads({ retryAfterMs: deps.timing.electionTimeoutMsMin });
     this.#statusTracker = new StatusTracker({
       node: deps.node,
       membershipState: deps.membershipState,
@@ -131,6 +127,7 @@ export class Member implements Driver {
     const sendingIndex = (): number => this.#sender.oldestIndex;
     this.#compaction = makeCompaction(deps, { isRunning, sendingIndex, onFailure });
     listenToLoads(deps, { isRunning, wake, compaction: this.#compaction });
+    this.#compaction.run();
     this.#loop.start();
     const started = this.#firstCampaign.start().then(() => this.service.deliverHeld());
     started.catch((error: unknown) => this.#fail(error as AshlarError));
@@ -371,7 +368,10 @@ export class Member implements Driver {
       },
       onBatch: (reply) => this.#loop.deliver([reply]),
       onFlushed: () => this.#compaction.run(),
-      onFull: () => this.#membershipChanger.yieldLeadership(),
+      onFull: () => {
+        this.#compaction.run(true);
+        this.#membershipChanger.yieldLeadership();
+      },
       onFailure: (error) => this.#fail(error),
     });
   }

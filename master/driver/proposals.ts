@@ -3,6 +3,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import type { Applied } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
+import type { DriverLimits } from "./driver.ts";
 
 /** A command whose caller waits for the outcome. */
 export interface PendingProposal {
@@ -34,9 +35,9 @@ export class Proposals {
   #count = 0;
   #sizeBytes = 0;
 
-  constructor(limits: { readonly countMax: number; readonly bytesMax: number }) {
-    this.#countMax = limits.countMax;
-    this.#bytesMax = limits.bytesMax;
+  constructor(limits: Pick<DriverLimits, "proposalsMax" | "proposalBytesMax">) {
+    this.#countMax = limits.proposalsMax;
+    this.#bytesMax = limits.proposalBytesMax;
   }
 
   /** Number of pending commands. */

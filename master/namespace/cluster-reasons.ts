@@ -60,7 +60,7 @@ export const CLUSTER_REASONS = {
   "keys-many": reason(
     "PRECONDITION_FAILED",
     ({ max }: { readonly max: number }) =>
-      `Cannot rotate the chunk key: expected fewer than ${max} versions in use: wait until the intents of the oldest have expired`,
+      `Cannot change the enrolment: expected fewer than ${max} versions of the chunk key in use: wait until the intents of the oldest have expired`,
   ),
   "intent-floor": reason(
     "INVALID_ARGUMENT",

@@ -45,6 +45,10 @@ export function changeEnrolment(change: Change, requested: EnrolmentChange): voi
       put(change, { ...before, tokens });
       return;
     case "open":
+      // So that it can always be closed, which makes a new version.
+      if (!before.isOpen && before.keys.length >= CHUNK_KEYS_MAX) {
+        throw refusal("keys-many", { max: CHUNK_KEYS_MAX });
+      }
       put(change, { ...before, tokens, isOpen: true });
       return;
     case "close":

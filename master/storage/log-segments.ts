@@ -34,8 +34,8 @@ export class LogSegments {
   /** The segments, oldest first. The last one is active. */
   readonly #list: Segment[];
   #active: SegmentFile;
-  /** Space that the disk would have without the log, at the creation of the active segment. */
-  #spaceBytes = Number.POSITIVE_INFINITY;
+  /** Space of the disk at the creation of the active segment. */
+  #availableBytes = Number.POSITIVE_INFINITY;
 
   private constructor(
     options: LogSegmentsOptions,
@@ -116,11 +116,16 @@ export class LogSegments {
   /**
    * Returns the index up to which whole segments can be removed, or 0. The rest has at least `keptBytes`
    * and all entries after `limit`. On a small disk, `keptBytes` is a quarter of the space that the disk
-   * would have without the log.
+   * would have without the log, and 0 while it has no room for another segment.
+   *
+   * @param isFull whether the disk is known to be full
    */
-  compactionPoint(limit: LogIndex): number {
-    const keptBytes = Math.min(this.#options.keptBytes, this.#spaceBytes / 4);
+  compactionPoint(limit: LogIndex, isFull: boolean): number {
     let laterBytes = this.sizeBytes;
+    const availableBytes = this.#availableBytes;
+    const hasNoRoom = isFull || availableBytes < this.#options.segmentBytes;
+    const quarterBytes = (availableBytes + laterBytes) / 4;
+    const keptBytes = hasNoRoom ? 0 : Math.min(this.#options.keptBytes, quarterBytes);
     let point = 0;
     for (const [position, segment] of this.#list.entries()) {
       const next = this.#list[position + 1];
@@ -160,7 +165,7 @@ export class LogSegments {
   async #measureSpace(): Promise<void> {
     // If the disk does not answer, the last measurement stays. It affects only how much is kept for others.
     const space = await this.#options.disk.space().catch(() => null);
-    if (space !== null) this.#spaceBytes = space.availableBytes + this.sizeBytes;
+    if (space !== null) this.#availableBytes = space.availableBytes;
   }
 
   /**

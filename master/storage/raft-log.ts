@@ -202,8 +202,9 @@ export class RaftLog {
    * Returns the index up to which `compactTo` can remove whole segments, so that about `keptBytes`
    * of the log remain, and all entries after `limit`: see `LogSegments.compactionPoint`.
    */
-  compactionPoint(limit: LogIndex): LogIndex {
-    return Math.max(this.#segments.compactionPoint(limit), this.#entries.base.index) as LogIndex;
+  compactionPoint(limit: LogIndex, isFull = false): LogIndex {
+    const point = this.#segments.compactionPoint(limit, isFull);
+    return Math.max(point, this.#entries.base.index) as LogIndex;
   }
 
   /**

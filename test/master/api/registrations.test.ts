@@ -12,7 +12,7 @@ import {
   serverId,
   TestStateMachine,
 } from "../namespace/harness.ts";
-import { connectionOf, FleetLeader, heartbeatOf } from "./fleet-fixture.ts";
+import { connectionOf, FleetLeader, heartbeatOf, location } from "./fleet-fixture.ts";
 
 /** A leader with a file on s1, s2 and s3, which have registered on connections of their own. */
 async function leaderOfThree() {
@@ -53,5 +53,27 @@ describe("the reports of a chunkserver", () => {
     await assert.rejects(leader.call(again, heartbeat, heartbeatOf("s1")), hasCode("NOT_FOUND"));
     await leader.register(again, "s1");
     assert.deepEqual((await leader.call(again, heartbeat, heartbeatOf("s1"))).orders, []);
+  });
+
+  it("are accepted on the newest connection only", async () => {
+    const { leader, connections } = await leaderOfThree();
+    const again = connectionOf("s1");
+    await leader.register(again, "s1");
+    await leader.call(again, heartbeat, heartbeatOf("s1"));
+    const old = leader.call(connections.s1, heartbeat, heartbeatOf("s1"));
+    await assert.rejects(old, hasCode("NOT_FOUND"));
+  });
+});
+
+describe("a second process with the id of a chunkserver", () => {
+  it("is refused at another address while the first one is live", async () => {
+    const { leader } = await leaderOfThree();
+    const copy = connectionOf("s1");
+    const moved = { server: { ...location("s1"), address: "elsewhere:1" } };
+    await assert.rejects(leader.register(copy, "s1", moved), hasCode("WRONG_IDENTITY"));
+    assert.equal(leader.registry.location(serverId("s1"))?.address, location("s1").address);
+    await leader.clock.advance(1_500);
+    await leader.register(copy, "s1", moved);
+    assert.equal(leader.registry.location(serverId("s1"))?.address, "elsewhere:1");
   });
 });

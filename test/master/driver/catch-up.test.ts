@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { AshlarError } from "../../../shared/base/errors.ts";
 import { countLogLines, proposeMany, SMALL_LIMITS } from "./compacted-group.ts";
 import { TestGroup, type TestMember, texts } from "./test-group.ts";
 import { DAMAGED_META } from "./toy-machine.ts";
@@ -105,6 +106,26 @@ describe("a member whose state is far behind its log", () => {
       kind === "read" && path.startsWith("log/") ? "EIO" : null;
     await group.clock.advanceUntil(() => member.fatal !== null, "the member stops");
     assert.equal(member.fatal?.code, "DISK_FAILED");
+    await group.stopAll();
+  });
+});
+
+describe("the log on a disk that becomes full", () => {
+  it("keeps nothing for members that were away", async () => {
+    const group = await TestGroup.start(LONG_LOG);
+    for (const prefix of ["a", "b"]) await proposeMany(group, prefix);
+    const member = group.member(2);
+    const segments = async () => (await member.disk.mount().list("log")).length;
+    const before = await segments();
+    assert.ok(before > 3);
+    member.faults.commit = () =>
+      Promise.reject(new AshlarError("NO_SPACE", "the disk of the store is full"));
+    await group.proposeAll(texts("c", 20));
+    await group.clock.advance(500);
+    assert.ok((await segments()) <= 3, `${before} segments before, ${await segments()} now`);
+    member.faults.commit = async () => {};
+    await group.clock.advance(5_000);
+    await group.assertAgreement();
     await group.stopAll();
   });
 });

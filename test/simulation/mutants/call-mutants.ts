@@ -61,7 +61,7 @@ export const CALL_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/api/registrations.ts",
-        find: "if (registeredId === serverId) return;",
+        find: "if (registeredId === serverId && isNewest) return;",
         replace: "if (registeredId !== undefined) return;",
       },
     ],
