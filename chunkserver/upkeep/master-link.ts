@@ -1,8 +1,9 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import type { Digest, LogIndex } from "../../shared/base/ids.ts";
+import type { Digest } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { CAPABILITIES } from "../../shared/protocol/capabilities.ts";
+import { firstChunkKeys } from "../../shared/protocol/chunk-keys.ts";
 import { confirmChunks, goodbye, heartbeat, register } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallMethod } from "../../shared/protocol/method.ts";
@@ -193,8 +194,7 @@ export class MasterLink {
     }
     await store.joinCluster(answer.clusterId);
     const { chunkKey } = answer;
-    const first = { version: 1, fromIndex: 0 as LogIndex, key: chunkKey };
-    keys.replace(answer.chunkKeys ?? [first]);
+    keys.replace(answer.chunkKeys ?? firstChunkKeys(chunkKey));
     this.#restoreId = answer.restoreId ?? hasher.hash(chunkKey);
     this.#intervalMs = Math.min(
       Math.max(answer.heartbeatIntervalMs, 10),

@@ -1,6 +1,6 @@
 import { present } from "../../shared/base/assert.ts";
-import type { Digest, LogIndex } from "../../shared/base/ids.ts";
-import type { ChunkKeys } from "../../shared/protocol/chunk-keys.ts";
+import type { Digest } from "../../shared/base/ids.ts";
+import { type ChunkKeys, firstChunkKeys } from "../../shared/protocol/chunk-keys.ts";
 import type { register } from "../../shared/protocol/fleet-api.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 import { requireFacts } from "./leader-context.ts";
@@ -12,8 +12,7 @@ import { requireFacts } from "./leader-context.ts";
  */
 export function chunkKeysOf(namespace: Namespace): ChunkKeys {
   const { chunkKey } = requireFacts(namespace);
-  const first = { version: 1, fromIndex: 0 as LogIndex, key: chunkKey };
-  return namespace.enrolment()?.keys ?? [first];
+  return namespace.enrolment()?.keys ?? firstChunkKeys(chunkKey);
 }
 
 /** Returns the version of new intents. */

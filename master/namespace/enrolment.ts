@@ -1,7 +1,7 @@
 import { present } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
-import type { ChunkKeys } from "../../shared/protocol/chunk-keys.ts";
+import { type ChunkKeys, firstChunkKeys } from "../../shared/protocol/chunk-keys.ts";
 import { JOIN_TOKEN_VALID_MS_MAX } from "../../shared/protocol/enrolment-api.ts";
 import type { Change } from "./change.ts";
 import type { EnrolmentChange } from "./command.ts";
@@ -31,7 +31,7 @@ export function beginEnrolment(change: Change, enrolmentKey: Uint8Array = new Ui
     isOpen: servers.length > 0,
     enrolmentKey: secretOf(enrolmentKey),
     restoreId: change.hasher.hash(facts.chunkKey),
-    keys: [{ version: 1, fromIndex: 0 as LogIndex, key: facts.chunkKey }],
+    keys: firstChunkKeys(facts.chunkKey),
     tokens: [],
   });
 }

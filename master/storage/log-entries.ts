@@ -1,6 +1,6 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
-import { entrySizeBytes } from "../raft/entries.ts";
+import { entrySizeBytes, indexAfter } from "../raft/entries.ts";
 import type { Entry, EntryPosition } from "../raft/messages.ts";
 import { sizeOfEntry } from "./log-record.ts";
 import { TermRuns } from "./term-runs.ts";
@@ -33,7 +33,7 @@ export class LogEntries {
 
   /** Index of the first entry, or of the next one if there are none. */
   get firstIndex(): LogIndex {
-    return after(this.#terms.base.index);
+    return indexAfter(this.#terms.base.index);
   }
 
   /** Index of the last entry; `base.index` if there are none. */
@@ -140,7 +140,7 @@ export class LogEntries {
     if (count <= 0) return;
     this.#release(this.#cached.slice(0, count));
     this.#cached = this.#cached.slice(count);
-    this.#firstCachedIndex = after(index);
+    this.#firstCachedIndex = indexAfter(index);
   }
 
   /**
@@ -172,7 +172,7 @@ export class LogEntries {
   #clearCache(): void {
     this.#cached = [];
     this.#cachedBytes = 0;
-    this.#firstCachedIndex = after(this.lastIndex);
+    this.#firstCachedIndex = indexAfter(this.lastIndex);
   }
 
   #release(dropped: readonly Entry[]): void {
@@ -182,8 +182,4 @@ export class LogEntries {
 
 function memoryOf(entry: Entry): number {
   return sizeOfEntry(entry) + ENTRY_OVERHEAD_BYTES;
-}
-
-function after(index: LogIndex): LogIndex {
-  return (index + 1) as LogIndex;
 }

@@ -71,7 +71,7 @@ interface RecoveryDeps {
  * before: it is corrupt. Truncating there would drop votes and entries that this member has
  * acknowledged.
  *
- * Of older segments with entries of one term only the headers are read (`mustRead`).
+ * Of older segments with entries of one term only the headers are read (`hasSeveralTerms`).
  *
  * @throws {AshlarError} LOG_CORRUPT with path and offset; WRONG_IDENTITY; VERSION_MISMATCH
  */
@@ -90,10 +90,11 @@ export async function recoverLog(recovery: RecoveryDeps): Promise<RecoveredLog> 
     segments: [],
     tail: null,
   };
+  const cachedPosition = firstCachedPosition(found, recovery.cacheBytes);
   const resetPosition = found.findLastIndex(({ header }) => header.isReset);
   for (const [position, segment] of found.entries()) {
     if (position < resetPosition) state.segments.push(segment.segment);
-    else if (mustRead(found, position, recovery.cacheBytes)) {
+    else if (position >= cachedPosition || hasSeveralTerms(found, position)) {
       await readSegment(recovery, state, { ...segment, isLast: position === found.length - 1 });
     } else
       skipSegment(state, segment, present(found[position + 1], "a skipped segment has a next"));
@@ -173,21 +174,30 @@ async function readStart(
 }
 
 /**
- * Returns whether the records of a segment are needed: those of the last two segments, where a record
- * may be torn, those that fill the cache, and those of a segment with entries of several terms.
+ * Returns the position from which all segments are read: that of the last two, where a record may be
+ * torn, and of those before them whose entries the cache has room for.
+ */
+function firstCachedPosition(found: readonly FoundSegment[], cacheBytes: number): number {
+  let position = found.length;
+  let laterBytes = 0;
+  while (position > 0 && (position > found.length - 2 || laterBytes < cacheBytes)) {
+    position -= 1;
+    laterBytes += present(found[position], "a segment at its position").segment.lengthBytes;
+  }
+  return position;
+}
+
+/**
+ * Returns whether a segment before the last one may have entries of several terms.
  *
  * If the last entry before a segment and the last one before the next segment have one term, and the
  * second has no smaller index, all entries between them have this term: they have one origin by the
  * log matching property (Raft §5.3), so nothing before the second one was replaced.
  */
-function mustRead(found: readonly FoundSegment[], position: number, cacheBytes: number): boolean {
-  const next = found[position + 1];
-  if (next === undefined || position >= found.length - 2) return true;
-  let laterBytes = 0;
-  for (const { segment } of found.slice(position + 1)) laterBytes += segment.lengthBytes;
-  if (laterBytes < cacheBytes) return true;
+function hasSeveralTerms(found: readonly FoundSegment[], position: number): boolean {
   const { base } = present(found[position], "a segment at its position").header;
-  return next.header.base.term !== base.term || next.header.base.index < base.index;
+  const next = present(found[position + 1], "a next segment").header;
+  return next.base.term !== base.term || next.base.index < base.index;
 }
 
 /** Continues `state` after a segment whose entries all have one term, without reading them. */

@@ -26,7 +26,7 @@ export interface LogSegmentsOptions extends LogOwner {
 }
 
 /** The parts of a header that differ from segment to segment. */
-type HeaderFields = Pick<SegmentHeader, "base" | "hardState" | "isReset">;
+export type HeaderFields = Pick<SegmentHeader, "base" | "hardState" | "isReset">;
 
 /** The segment files of the log. Its asynchronous methods must not be called concurrently. */
 export class LogSegments {

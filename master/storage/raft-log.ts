@@ -7,9 +7,8 @@ import type { LogEntries } from "./log-entries.ts";
 import { toLogFailure } from "./log-failure.ts";
 import { type LogItem, sizeOfRecord } from "./log-record.ts";
 import { type RecoveredLog, recoverLog } from "./log-recovery.ts";
-import { LogSegments, type LogSegmentsOptions } from "./log-segments.ts";
+import { type HeaderFields, LogSegments, type LogSegmentsOptions } from "./log-segments.ts";
 import { readEntries } from "./read-entries.ts";
-import type { SegmentHeader } from "./segment-header.ts";
 
 const DIRECTORY = "log";
 /**
@@ -361,7 +360,7 @@ export class RaftLog {
   }
 
   /** Creates the next segment. */
-  async #roll(next: Pick<SegmentHeader, "base" | "hardState" | "isReset">): Promise<void> {
+  async #roll(next: HeaderFields): Promise<void> {
     await this.#segments.roll(next);
     this.#syncCount += 1;
     this.#written = next.base;

@@ -13,6 +13,11 @@ const chunkKeySchema = v.object({
 export const chunkKeysSchema = v.pipe(v.array(chunkKeySchema), v.minLength(1), v.maxLength(16));
 export type ChunkKeys = readonly v.InferOutput<typeof chunkKeySchema>[];
 
+/** Returns the versions of a chunk key that has not been rotated. */
+export function firstChunkKeys(key: Uint8Array): ChunkKeys {
+  return [{ version: 1, fromIndex: 0 as LogIndex, key }];
+}
+
 /** Returns the key of intents that were issued at `index`. Null if it is older than all of `keys`. */
 export function keyOfIndex(keys: ChunkKeys, index: LogIndex): Uint8Array | null {
   return keys.findLast(({ fromIndex }) => fromIndex <= index)?.key ?? null;

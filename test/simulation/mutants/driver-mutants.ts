@@ -95,8 +95,8 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/storage/log-recovery.ts",
-        find: "return next.header.base.term !== base.term || next.header.base.index < base.index;",
-        replace: "return next.header.base.index < base.index;",
+        find: "return next.base.term !== base.term || next.base.index < base.index;",
+        replace: "return next.base.index < base.index;",
       },
     ],
     caughtBy: inTest("test/master/storage/log-on-disk.test.ts"),
