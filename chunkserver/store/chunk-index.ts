@@ -16,7 +16,7 @@ import {
   chunkRecordKeysAfter,
   hashesKey,
   lostKey,
-  lostKeys,
+  lostKeysAfter,
   packedKey,
   packedKeys,
   unconfirmedKey,
@@ -44,6 +44,8 @@ export interface IndexOperation {
   remove(chunkId: ChunkId): void;
   /** Records that the replica was lost, until `forgetLost`: the master must be notified. */
   noteLost(lost: LostReplica & { readonly intentIndex: LogIndex }): void;
+  /** Returns the entry of `noteLost`, null if there is none. */
+  loss(chunkId: ChunkId): LostReplica | null;
   /** Removes the entry of `noteLost`. */
   forgetLost(chunkId: ChunkId): void;
   /** Sets a key that does not belong to a chunk. */
@@ -54,6 +56,8 @@ export interface IndexOperation {
 export interface IndexEvents {
   /** Called with the changes of each commit, in order, before `change` resolves. */
   readonly onCommitted: (changes: readonly RecordChange[]) => void;
+  /** Called with each loss that a commit has noted. */
+  readonly onLost: (chunkId: ChunkId, intentIndex: LogIndex) => void;
   /** Called once, when a commit failed. The index accepts no further changes. */
   readonly onFailed: (error: unknown) => void;
   /** Called when a commit failed with NO_SPACE. The index stays usable. */
@@ -132,10 +136,15 @@ export class ChunkIndex {
     return chunkIds;
   }
 
-  /** Returns up to `limit` lost replicas that were not reported to the master yet. */
-  lost(limit: number): readonly LostReplica[] {
+  /** Returns the loss of a chunk that the master may not know yet, null if there is none. */
+  loss(chunkId: ChunkId): LostReplica | null {
+    return readLoss(this.#store, chunkId);
+  }
+
+  /** Returns up to `limit` losses of chunks after `after`, ordered by chunk id. */
+  lostAfter(after: ChunkId | null, limit: number): readonly LostReplica[] {
     const lost: LostReplica[] = [];
-    for (const { key, value } of this.#store.range({ ...lostKeys(), limit })) {
+    for (const { key, value } of this.#store.range({ ...lostKeysAfter(after), limit })) {
       lost.push({ chunkId: chunkIdOfKey(key), ...decodeLoss(value) });
     }
     return lost;
@@ -180,19 +189,19 @@ export class ChunkIndex {
   }
 
   async #commit(batch: readonly PendingOperation[]): Promise<void> {
-    const overlay = new Map<ChunkId, ChunkRecord | null>();
+    const staging: Staging = { records: new Map(), losses: new Map() };
     const recordChanges: RecordChange[] = [];
     const storeChanges: StoreChange[] = [];
     const applied: PendingOperation[] = [];
     for (const pending of batch) {
-      const staged = new StagedOperation(this.#store, overlay);
+      const staged = new StagedOperation(this.#store, staging);
       try {
         pending.apply(staged);
       } catch (error) {
         pending.failed(error); // `staged` is dropped with the changes of this operation.
         continue;
       }
-      staged.merge(overlay, recordChanges, storeChanges);
+      staged.merge(recordChanges, storeChanges);
       applied.push(pending);
     }
     try {
@@ -204,6 +213,10 @@ export class ChunkIndex {
       return;
     }
     this.#events.onCommitted(recordChanges);
+    for (const [chunkId, loss] of staging.losses) {
+      if (loss !== null && loss.intentIndex !== null)
+        this.#events.onLost(chunkId, loss.intentIndex);
+    }
     for (const pending of applied) pending.committed();
   }
 
@@ -223,24 +236,33 @@ function readRecord(store: OrderedStore, chunkId: ChunkId): ChunkRecord | null {
   return value === undefined ? null : decodeChunkRecord(value);
 }
 
+function readLoss(store: OrderedStore, chunkId: ChunkId): LostReplica | null {
+  const value = store.get(lostKey(chunkId));
+  return value === undefined ? null : { chunkId, ...decodeLoss(value) };
+}
+
+/** The chunk records and losses that the operations of one commit have changed. Null: removed. */
+interface Staging {
+  readonly records: Map<ChunkId, ChunkRecord | null>;
+  readonly losses: Map<ChunkId, LostReplica | null>;
+}
+
 /** The changes of one operation. Its reads include the earlier operations of the same commit. */
 class StagedOperation implements IndexOperation {
   readonly #store: OrderedStore;
-  readonly #before: ReadonlyMap<ChunkId, ChunkRecord | null>;
-  readonly #own = new Map<ChunkId, ChunkRecord | null>();
+  readonly #before: Staging;
+  readonly #own: Staging = { records: new Map(), losses: new Map() };
   readonly #recordChanges: RecordChange[] = [];
   readonly #storeChanges: StoreChange[] = [];
 
-  constructor(store: OrderedStore, before: ReadonlyMap<ChunkId, ChunkRecord | null>) {
+  constructor(store: OrderedStore, before: Staging) {
     this.#store = store;
     this.#before = before;
   }
 
   record(chunkId: ChunkId): ChunkRecord | null {
-    const own = this.#own.get(chunkId);
-    if (own !== undefined) return own;
-    const before = this.#before.get(chunkId);
-    return before === undefined ? readRecord(this.#store, chunkId) : before;
+    const staged = firstOf(chunkId, this.#own.records, this.#before.records);
+    return staged === undefined ? readRecord(this.#store, chunkId) : staged;
   }
 
   put(chunkId: ChunkId, record: ChunkRecord, hashes?: Uint8Array): void {
@@ -263,12 +285,20 @@ class StagedOperation implements IndexOperation {
     this.#delete(hashesKey(chunkId));
   }
 
-  noteLost({ chunkId, reason, intentIndex }: Parameters<IndexOperation["noteLost"]>[0]): void {
+  noteLost(lost: Parameters<IndexOperation["noteLost"]>[0]): void {
+    const { chunkId, reason, intentIndex } = lost;
     this.set(lostKey(chunkId), encodeLoss(reason.slice(0, 200), intentIndex));
+    this.#own.losses.set(chunkId, lost);
+  }
+
+  loss(chunkId: ChunkId): LostReplica | null {
+    const staged = firstOf(chunkId, this.#own.losses, this.#before.losses);
+    return staged === undefined ? readLoss(this.#store, chunkId) : staged;
   }
 
   forgetLost(chunkId: ChunkId): void {
     this.#delete(lostKey(chunkId));
+    this.#own.losses.set(chunkId, null);
   }
 
   set(key: Uint8Array, value: Uint8Array): void {
@@ -276,12 +306,9 @@ class StagedOperation implements IndexOperation {
   }
 
   /** Adds the staged changes to the commit. */
-  merge(
-    overlay: Map<ChunkId, ChunkRecord | null>,
-    recordChanges: RecordChange[],
-    storeChanges: StoreChange[],
-  ): void {
-    for (const [chunkId, record] of this.#own) overlay.set(chunkId, record);
+  merge(recordChanges: RecordChange[], storeChanges: StoreChange[]): void {
+    for (const [chunkId, record] of this.#own.records) this.#before.records.set(chunkId, record);
+    for (const [chunkId, loss] of this.#own.losses) this.#before.losses.set(chunkId, loss);
     recordChanges.push(...this.#recordChanges);
     storeChanges.push(...this.#storeChanges);
   }
@@ -291,13 +318,21 @@ class StagedOperation implements IndexOperation {
     for (const key of after === null ? [] : derivedKeys(chunkId, after)) {
       this.set(key, new Uint8Array(0));
     }
-    this.#own.set(chunkId, after);
+    this.#own.records.set(chunkId, after);
     this.#recordChanges.push({ chunkId, before, after });
   }
 
   #delete(key: Uint8Array): void {
     this.#storeChanges.push({ key, value: null });
   }
+}
+
+/** Returns the value of a chunk in the first map that has one. Null is a value. */
+function firstOf<Value>(
+  chunkId: ChunkId,
+  ...maps: readonly ReadonlyMap<ChunkId, Value>[]
+): Value | undefined {
+  return maps.find((map) => map.has(chunkId))?.get(chunkId);
 }
 
 /** Returns the keys of the tables P and U for a record. */

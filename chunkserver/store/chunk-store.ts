@@ -15,7 +15,7 @@ import type { ChunkTotals } from "./chunk-totals.ts";
 import { confirmAgain } from "./confirm-again.ts";
 import { type DiskIdentity, writeIdentity } from "./identity.ts";
 import { SCRUB_KEY } from "./index-keys.ts";
-import type { LostReplica } from "./lost-replica.ts";
+import type { LossAnswer, LossReport } from "./loss-reports.ts";
 import { warnUndeleted } from "./partials.ts";
 import {
   applyConfirmations,
@@ -213,17 +213,14 @@ export class ChunkStore implements AsyncDisposable {
     return applyConfirmations(this.#deps, confirmations, this.#nowMs() + retryMs);
   }
 
-  /** Returns up to `limit` lost replicas that the master has not acknowledged yet. */
-  lost(limit: number): readonly LostReplica[] {
-    return this.#deps.index.lost(limit);
+  /** Returns up to `limit` losses for a report to the master: see `LossReports`. */
+  lossReport(limit: number): LossReport {
+    return this.#deps.losses.next(limit);
   }
 
-  /** Removes lost replicas from the report, after the master has acknowledged them. */
-  async forgetLost(chunkIds: readonly ChunkId[]): Promise<void> {
-    if (chunkIds.length === 0) return;
-    await this.#deps.index.change((operation) => {
-      for (const chunkId of chunkIds) operation.forgetLost(chunkId);
-    });
+  /** Removes the losses that are final, after the master has answered their report. */
+  answerLosses(report: LossReport, answer: LossAnswer): Promise<void> {
+    return this.#deps.losses.answered(report, answer);
   }
 
   // Upkeep -------------------------------------------------------------------------------------

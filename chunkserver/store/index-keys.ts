@@ -15,7 +15,7 @@ import { type ExtentFileName, parseExtentFileName } from "./chunk-record.ts";
  *     H id(32)               block hashes, 32 bytes each
  *     P file(8) id(32)       empty: the chunk has an extent in this packed file
  *     U due(8) id(32)        empty: ask the master about the chunk from this time on
- *     L id(32)               `encodeLoss`: a lost replica that is not yet reported
+ *     L id(32)               `encodeLoss`: a lost replica that a commit may still record
  */
 export const IDENTITY_KEY = Uint8Array.of(letter("I"));
 /** Key of the scrub position. */
@@ -73,14 +73,12 @@ export interface KeyRange {
 
 /** Returns the keys of the chunk records after `after`, or of all records for null. */
 export function chunkRecordKeysAfter(after: ChunkId | null): KeyRange {
-  const start =
-    after === null ? Uint8Array.of(CHUNK) : concatBytes([chunkRecordKey(after), Uint8Array.of(0)]);
-  return { start, end: Uint8Array.of(CHUNK + 1) };
+  return { start: startAfter(CHUNK, after), end: Uint8Array.of(CHUNK + 1) };
 }
 
-/** Returns the keys of all lost replicas. */
-export function lostKeys(): KeyRange {
-  return { start: Uint8Array.of(LOST), end: Uint8Array.of(LOST + 1) };
+/** Returns the keys of the lost replicas after `after`, or of all lost replicas for null. */
+export function lostKeysAfter(after: ChunkId | null): KeyRange {
+  return { start: startAfter(LOST, after), end: Uint8Array.of(LOST + 1) };
 }
 
 /** Returns the keys of the chunks in a packed file. */
@@ -92,6 +90,12 @@ export function packedKeys(file: ExtentFileName): KeyRange {
 /** Returns the keys of the chunks that are due for confirmation at `nowMs`. */
 export function unconfirmedKeysUntil(nowMs: number): KeyRange {
   return { start: Uint8Array.of(UNCONFIRMED), end: prefixed(UNCONFIRMED, nowMs + 1) };
+}
+
+/** Returns the first possible key after a chunk, of a table whose keys are chunk ids. */
+function startAfter(table: number, after: ChunkId | null): Uint8Array {
+  if (after === null) return Uint8Array.of(table);
+  return concatBytes([Uint8Array.of(table), chunkIdBytes(after), Uint8Array.of(0)]);
 }
 
 function packedPrefix(file: ExtentFileName): Uint8Array {

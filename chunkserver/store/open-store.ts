@@ -19,6 +19,7 @@ import {
   writeIdentity,
 } from "./identity.ts";
 import { IDENTITY_KEY } from "./index-keys.ts";
+import { LossReports } from "./loss-reports.ts";
 import { PackedFiles } from "./packed-files.ts";
 import { recover } from "./recover.ts";
 import { Reserve } from "./reserve.ts";
@@ -134,10 +135,15 @@ function makeDeps(
         packed.onCommitted(change);
       }
     },
+    onLost: (chunkId, intentIndex) => losses.note(chunkId, intentIndex),
     onFailed: (error) => health.fail(error),
     onFull: (error) => reserve.noteFull(error),
   });
+  const losses = new LossReports(index, clock);
   const quarantine = new RetentionDirectory({ ...QUARANTINE, disk, clock });
   const garbage = new RetentionDirectory({ ...GARBAGE, disk, clock });
-  return { disk, clock, hasher, log, index, files, packed, reserve, quarantine, garbage, health };
+  return {
+    ...{ disk, clock, hasher, log, index, losses, files, packed, reserve },
+    ...{ quarantine, garbage, health },
+  };
 }

@@ -5,6 +5,7 @@ import type { Log } from "../../shared/ports/log.ts";
 import type { ChunkIndex } from "./chunk-index.ts";
 import type { DiskHealth } from "./disk-health.ts";
 import type { ExtentFiles } from "./extent-files.ts";
+import type { LossReports } from "./loss-reports.ts";
 import type { PackedFiles } from "./packed-files.ts";
 import type { Reserve } from "./reserve.ts";
 import type { RetentionDirectory } from "./retention-directory.ts";
@@ -18,6 +19,7 @@ export interface StoreDeps {
   readonly hasher: Hasher;
   readonly log: Log;
   readonly index: ChunkIndex;
+  readonly losses: LossReports;
   readonly files: ExtentFiles;
   readonly packed: PackedFiles;
   readonly reserve: Reserve;

@@ -207,7 +207,7 @@ export class MasterLink {
   async #sendHeartbeat(orders: Orders, signal: AbortSignal): Promise<void> {
     const { store, results, activeWrites, keys } = this.#options;
     const reported = results.pending();
-    const lost = store.lost(LOST_MAX);
+    const losses = store.lossReport(LOST_MAX);
     const request = {
       serverId: store.serverId,
       space: await store.space(),
@@ -216,7 +216,7 @@ export class MasterLink {
       activeWrites: activeWrites(),
       chunkKeyVersions: keys.versions,
       ...reported,
-      lost: lost.map(({ chunkId, reason, intentIndex }) => ({
+      lost: losses.lost.map(({ chunkId, reason, intentIndex }) => ({
         chunkId,
         reason: reason.slice(0, 300),
         ...(intentIndex === null ? {} : { intentIndex }),
@@ -227,7 +227,7 @@ export class MasterLink {
     keys.recordAnswer(this.#intervalMs);
     this.#shouldEnrol = answer.enrol;
     results.acknowledge(reported);
-    await store.forgetLost(lost.map(({ chunkId }) => chunkId));
+    await store.answerLosses(losses, { intentFloor: answer.intentFloor });
     orders.accept(answer.orders);
   }
 

@@ -1,5 +1,5 @@
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { LogIndex, ServerId } from "../../shared/base/ids.ts";
+import type { ChunkId, LogIndex, ServerId } from "../../shared/base/ids.ts";
 import { changeEnrolment, enrolmentStatus } from "../../shared/protocol/enrolment-api.ts";
 import * as api from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
@@ -135,6 +135,8 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
         `Cannot accept a heartbeat of chunkserver ${serverId}: it has not registered with this leader`,
       );
     }
+    // Before the reports: a commit that is refused at this floor follows none of them.
+    const intentFloor = deps.namespace().intentFloor();
     await recordReports(deps, request.head);
     // Again: see the registration.
     checkEnrolled(deps, peer, serverId);
@@ -142,6 +144,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     const chunkKeys = missingKeys(deps.namespace(), request.head.chunkKeyVersions);
     return {
       ...(chunkKeys === null ? {} : { chunkKeys: [...chunkKeys] }),
+      ...(comparesIntents(deps) ? { intentFloor } : {}),
       enrol: shouldEnrol,
       orders: [
         ...deps.repair.ordersFor(serverId),
@@ -215,23 +218,39 @@ async function recordReports(deps: MasterDeps, heartbeat: api.HeartbeatRequest):
     env.log.warn("A chunkserver failed to copy a chunk", { serverId, chunkId, reason });
     repair.recordCopyResult(serverId, chunkId);
   }
-  if (heartbeat.lost.length > 0) {
-    for (const { chunkId, reason } of heartbeat.lost) {
-      env.log.warn("A chunkserver lost a replica", { serverId, chunkId, reason });
-    }
-    const comparesIntents = deps.namespace().featureLevel >= FEATURE_LEVEL_LOST_INTENT;
-    const items = heartbeat.lost.map(({ chunkId, reason, intentIndex }) => {
-      const loss = { chunkId, serverId, reason };
-      return comparesIntents && intentIndex !== undefined ? { ...loss, intentIndex } : loss;
-    });
-    for (const some of batchesOf(items))
-      await propose(deps, { kind: "drop-replicas", items: some });
-  }
+  await recordLosses(deps, heartbeat);
   if (heartbeat.purged.length > 0) {
     const items = heartbeat.purged.map((purge) => ({ ...purge, serverId }));
     for (const some of batchesOf(items))
       await propose(deps, { kind: "finish-purges", items: some });
   }
+}
+
+async function recordLosses(
+  deps: MasterDeps,
+  { serverId, lost }: api.HeartbeatRequest,
+): Promise<void> {
+  for (const { chunkId, reason } of lost) {
+    // The loss of a replica that is not recorded yet is reported repeatedly.
+    if (!isRecorded(deps, serverId, chunkId)) continue;
+    deps.env.log.warn("A chunkserver lost a replica", { serverId, chunkId, reason });
+  }
+  const isCompared = comparesIntents(deps);
+  const items = lost.map(({ chunkId, reason, intentIndex }) => {
+    const loss = { chunkId, serverId, reason };
+    return isCompared && intentIndex !== undefined ? { ...loss, intentIndex } : loss;
+  });
+  for (const some of batchesOf(items)) await propose(deps, { kind: "drop-replicas", items: some });
+}
+
+/** Returns whether a report of a loss removes only replicas that were sealed before it. */
+function comparesIntents({ namespace }: MasterDeps): boolean {
+  return namespace().featureLevel >= FEATURE_LEVEL_LOST_INTENT;
+}
+
+function isRecorded({ namespace }: MasterDeps, serverId: ServerId, chunkId: ChunkId): boolean {
+  const replicas = namespace().chunk(chunkId)?.replicas ?? [];
+  return replicas.some((replica) => replica.serverId === serverId);
 }
 
 /** Items of one entry: about half of the units of work that an entry may have. */
@@ -259,14 +278,10 @@ type ConfirmVerdict = "known" | "unknown" | "undecided";
 function confirmVerdictOf(
   deps: MasterDeps,
   serverId: ServerId,
-  copy: {
-    readonly chunkId: api.HeartbeatRequest["copied"][number]["chunkId"];
-    readonly intentIndex: LogIndex;
-  },
+  copy: { readonly chunkId: ChunkId; readonly intentIndex: LogIndex },
 ): ConfirmVerdict {
   const namespace = deps.namespace();
-  const replicas = namespace.chunk(copy.chunkId)?.replicas ?? [];
-  if (replicas.some((replica) => replica.serverId === serverId)) return "known";
+  if (isRecorded(deps, serverId, copy.chunkId)) return "known";
   if (copy.intentIndex >= namespace.intentFloor()) return "undecided";
   if (deps.repair.adoptCopy(namespace, serverId, copy.chunkId)) return "undecided";
   if (!isRestoredBetween(copy.intentIndex, namespace.appliedIndex)) return "unknown";

@@ -142,6 +142,12 @@ export const heartbeat = {
       orders: v.array(orderSchema),
       /** The versions of the chunk key, if the server has others. */
       chunkKeys: v.optional(chunkKeysSchema),
+      /**
+       * The intent floor before the leader recorded the reports. No commit under an older intent can
+       * succeed after them. A loss under a newer intent is reported again: a commit may still record the
+       * lost replica. Absent in old versions, and below feature level 5.
+       */
+      intentFloor: v.optional(logIndexSchema),
       /** Whether the server should enrol: it registers again. */
       enrol: v.optional(v.boolean(), false),
     }),

@@ -245,13 +245,14 @@ describe("damage found by the chunk store", () => {
     assert.equal(await store.verify(large.chunkId, buffer), "absent");
     const quarantined = await disk.mount().list("quarantine");
     assert.equal(quarantined.length, 2);
-    const lost = store.lost(10).map(({ chunkId }) => chunkId);
-    assert.deepEqual(lost, [large.chunkId, small.chunkId].sort());
+    const lost = store.lossReport(10).lost.map(({ chunkId }) => chunkId);
+    assert.deepEqual(lost.sort(), [large.chunkId, small.chunkId].sort());
     await store[Symbol.asyncDispose]();
     const again = await openTestStore({ disk: disk.mount(), stores });
-    assert.equal(again.lost(10).length, 2, "the loss is reported after a restart too");
-    await again.forgetLost(lost);
-    assert.deepEqual(again.lost(10), []);
+    const report = again.lossReport(10);
+    assert.equal(report.lost.length, 2, "the loss is reported after a restart too");
+    await again.answerLosses(report, { intentFloor: logIndex(2) });
+    assert.deepEqual(again.lossReport(10).lost, []);
     await assertHolds(again, intact);
     await putChunk(again, large);
     await assertHolds(again, large);
@@ -271,14 +272,14 @@ describe("damage found by the chunk store", () => {
     await mounted.remove(`extents/${names[0]}`);
     await cut(mounted, `extents/${names[1]}`, MIB);
     const again = await openTestStore({ disk: disk.mount(), stores });
-    assert.deepEqual(again.lost(10), [
+    assert.deepEqual(again.lossReport(10).lost, [
       { chunkId: missing.chunkId, reason: "its extent file is missing", intentIndex: logIndex(1) },
     ]);
     await again.checkExtentFiles(null, 100);
-    assert.equal(again.lost(10).length, 2);
+    assert.equal(again.lossReport(10).lost.length, 2);
     await cut(mounted, `extents/${names[2]}`, MIB);
     await assert.rejects(readAll(again, shortLater.chunkId), hasCode("CHUNK_NOT_FOUND"));
-    assert.equal(again.lost(10).length, 3);
+    assert.equal(again.lossReport(10).lost.length, 3);
     await assertHolds(again, intact);
     assert.equal(again.totals.chunkCount, 1);
   });
@@ -309,7 +310,7 @@ describe("damage found by the chunk store", () => {
     const intact = kept.filter((chunk) => chunk !== corrupt);
     for (const chunk of intact) await assertHolds(store, chunk);
     assert.deepEqual(
-      store.lost(10).map(({ chunkId }) => chunkId),
+      store.lossReport(10).lost.map(({ chunkId }) => chunkId),
       [corrupt.chunkId],
     );
     await store[Symbol.asyncDispose]();

@@ -151,7 +151,7 @@ async function checkStore(machine: Machine, reported: Reported, where: string): 
   for (const chunkId of store.chunkIdsAfter(null, 1000)) {
     assert.equal(await store.verify(chunkId, buffer), "intact", `a visible chunk: ${where}`);
   }
-  assert.deepEqual(store.lost(10), [], `no replica is lost in a crash: ${where}`);
+  assert.deepEqual(store.lossReport(10).lost, [], `no replica is lost in a crash: ${where}`);
   reported.purged.clear();
   const { chunkCount } = store.totals;
   const files = (await machine.disk.mount().list("extents")).length;

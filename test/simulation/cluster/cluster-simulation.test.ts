@@ -24,6 +24,12 @@ describe("a simulated cluster under faults", () => {
     });
   }
 
+  it("repairs a copy that was lost between its seal and its commit, seed 6", async () => {
+    const shape = { masters: 3, chunkservers: 3, clients: 2, workload: "files", pace: 1 } as const;
+    const outcome = await runSeed(optionsOf(6, { ...shape, seconds: 60 }));
+    if (outcome.kind === "failed") assert.fail(outcome.report);
+  });
+
   it("produces the same events for the same seed", async () => {
     const options = optionsOf(7, { seconds: 3, masters: 3, chunkservers: 3, clients: 2 });
     const first = await runSeed(options);

@@ -84,6 +84,20 @@ export class CopyChecks {
     return index === undefined || index.get(chunkRecordKey(chunkId)) !== undefined;
   }
 
+  /** Returns a copy that the most advanced state records on a server without it. Null: there is none. */
+  missingCopy(): string | null {
+    const state = this.state();
+    if (state === null) return null;
+    for (const server of this.#deps.chunkservers) {
+      const serverId = this.idOf(server);
+      if (serverId === null) continue;
+      const chunkIds = state.chunksOfServer(serverId, null, Number.POSITIVE_INFINITY);
+      const missing = chunkIds.find((chunkId) => !this.holds(server, chunkId));
+      if (missing !== undefined) return `${server.host} has no copy of chunk ${missing}`;
+    }
+    return null;
+  }
+
   #onChanged(server: SimulatedChunkserver, changes: readonly StoreChange[]): void {
     for (const change of changes) {
       if (!isRecordChange(change) || change.value !== null) continue;

@@ -1,4 +1,4 @@
-import { chunkIdOfKey, lostKeys } from "../../../chunkserver/store/index-keys.ts";
+import { chunkIdOfKey, lostKeysAfter } from "../../../chunkserver/store/index-keys.ts";
 import { decodeLoss } from "../../../chunkserver/store/lost-replica.ts";
 import { fromHex } from "../../../shared/base/bytes.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
@@ -26,7 +26,7 @@ const ATTEMPTS_MAX = 20;
 const TIMEOUT_MS = 5_000;
 const SPACE_BYTES = 1e12;
 /** First byte of the keys of lost replicas. */
-const LOST_TABLE = lostKeys().start[0];
+const LOST_TABLE = lostKeysAfter(null).start[0];
 
 /** A copy that a chunkserver lost and reported. */
 interface Loss {

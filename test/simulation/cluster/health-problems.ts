@@ -1,6 +1,8 @@
+import type { FileSystem } from "../../../client/file-system.ts";
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
 import { isLeading, membersOf, type SimulatedMaster } from "./simulated-servers.ts";
+import { Violation } from "./violation.ts";
 
 /* What keeps a cluster without faults from being healthy. Null: nothing. */
 
@@ -32,4 +34,19 @@ export function statusProblem(
   // The clocks of the simulated machines differ by seconds.
   const problems = status.health.reasons.filter((reason) => !/^the (clock|time) of /.test(reason));
   return problems.length === 0 ? null : problems.join("; ");
+}
+
+/**
+ * Verifies all replicas of all files.
+ *
+ * @returns whether a replica is corrupt or missing
+ * @throws {Violation} if a file cannot be read
+ */
+export async function hasBadReplica(fileSystem: FileSystem): Promise<boolean> {
+  let isBad = false;
+  for await (const found of fileSystem.verify("/", { allReplicas: true })) {
+    if (!found.isReadable) throw new Violation(`${Buffer.from(found.path)} is lost`);
+    isBad ||= found.kind === "file" && found.badReplicaCount > 0;
+  }
+  return isBad;
 }

@@ -11,7 +11,7 @@ import { DelayedReports } from "./delayed-reports.ts";
 import { EnrolmentFaults } from "./enrolment-faults.ts";
 import { Faults } from "./faults.ts";
 import { startFounders } from "./founding-fault.ts";
-import { mastersProblem, processProblem, statusProblem } from "./health-problems.ts";
+import { hasBadReplica, mastersProblem, processProblem, statusProblem } from "./health-problems.ts";
 import { InterruptedSnapshots } from "./interrupted-snapshots.ts";
 import { Operator } from "./operator.ts";
 import { OperatorFaults } from "./operator-faults.ts";
@@ -63,6 +63,7 @@ export class Simulation {
   readonly operatorFaults: OperatorFaults;
   readonly delayedReports: DelayedReports;
   readonly enrolmentFaults: EnrolmentFaults;
+  readonly #copies: CopyChecks;
   /** Faults that wait for an event in a process, and not for a time. */
   readonly #awaitedFaults: readonly (SlowSeals | DelayedReports | InterruptedSnapshots)[];
   /** Client without faults. It sets up the cluster and checks it at the end. */
@@ -123,6 +124,7 @@ export class Simulation {
     const committedIndex = (): number => this.checks.committedIndexMax;
     const replicas = { masters: allMasters, chunkservers, committedIndex };
     const copies = new CopyChecks(environment, replicas);
+    this.#copies = copies;
     const slowSeals = new SlowSeals(environment, { copies, chunkservers });
     const onError = (error: unknown): void => this.#onError(error);
     this.delayedReports = new DelayedReports(environment, {
@@ -278,7 +280,7 @@ export class Simulation {
     try {
       const reply = this.#observer.running?.status({ timeoutMs: 5_000 });
       const status = await this.#runUntilSettled("requesting the status", 60_000, reply);
-      return statusProblem(status, this.chunkservers.length);
+      return statusProblem(status, this.chunkservers.length) ?? this.#copies.missingCopy();
     } catch (error) {
       if (isAshlarError(error)) return error.message;
       throw error;
@@ -311,15 +313,8 @@ export class Simulation {
   /** Verifies all replicas of all files. @returns whether a replica is corrupt */
   async #verifyReplicas(): Promise<boolean> {
     const { running } = this.#observer;
-    const verifyAll = async (): Promise<boolean> => {
-      let isCorrupt = false;
-      for await (const found of running?.verify("/", { allReplicas: true }) ?? []) {
-        if (!found.isReadable) throw new Violation(`${Buffer.from(found.path)} is lost`);
-        isCorrupt ||= found.kind === "file" && found.badReplicaCount > 0;
-      }
-      return isCorrupt;
-    };
-    const isCorrupt = await this.#runUntilSettled("verifying all replicas", 300_000, verifyAll());
+    const verified = running === null ? undefined : hasBadReplica(running);
+    const isCorrupt = await this.#runUntilSettled("verifying all replicas", 300_000, verified);
     if (isCorrupt && this.faults.counts["bit rot"] === 0) {
       throw new Violation("A replica is corrupt although no bit rot was injected");
     }
