@@ -65,6 +65,14 @@ export interface DurableLog {
   /** The error after which nothing can be appended. Null while the log works. */
   readonly failure: AshlarError | null;
   /**
+   * Begins the log after damage if the durable state has all entries up to there. Called before each
+   * other change of the log.
+   *
+   * @param durableIndex index up to which the state is durable
+   * @throws {AshlarError} LOG_CORRUPT if entries after it are missing; DISK_FAILED
+   */
+  confirmStart(durableIndex: LogIndex): Promise<void>;
+  /**
    * Resolves when this batch and all earlier batches are durable. The entries of the batch replace
    * all entries from the index of its first entry on.
    *

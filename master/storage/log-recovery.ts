@@ -1,20 +1,22 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { type HardState, INDEX_ZERO, NO_MEMBER, TERM_ZERO } from "../raft/messages.ts";
+import { LeftOutSegments } from "./left-out-segments.ts";
 import { LogEntries } from "./log-entries.ts";
-import { CHECKSUM_BYTES, decodeItems, type LogItem, readRecord, SALT_BYTES } from "./log-record.ts";
-import { addMark, logCorrupt, type Segment } from "./segment.ts";
+import type { LogItem } from "./log-record.ts";
+import { logCorrupt, type Segment } from "./segment.ts";
 import {
   readSegmentHeader,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
   sequenceOfFileName,
 } from "./segment-header.ts";
+import { type LogTail, readRecords } from "./segment-records.ts";
 
 /** Cluster and member that own a log. */
 export interface LogOwner {
@@ -30,20 +32,12 @@ export interface RecoveredLog {
   readonly segments: readonly Segment[];
   /** End of the last segment. `null` if there is no segment. */
   readonly tail: LogTail | null;
+  /** The segments before the first one that cannot be used because of damage. */
+  readonly leftOut: LeftOutSegments;
 }
 
-/** End of the last segment, after its last valid record. */
-export interface LogTail {
-  readonly salt: Uint8Array;
-  /** Checksum of the last record, or of the header. */
-  readonly checksum: Uint8Array;
-  /** Offset of the next record. It is followed by a torn record, by zeros, or by nothing. */
-  readonly offset: number;
-  /** Length of the file. */
-  readonly lengthBytes: number;
-  /** The last record, or the header. `RaftLog.open` writes and syncs it again. */
-  readonly last: { readonly offset: number; readonly bytes: Uint8Array };
-}
+/** The last segments, which are never left out: a record may be torn, and they have the last votes. */
+const STRICT_SEGMENT_COUNT = 2;
 
 const NO_HARD_STATE: HardState = {
   term: TERM_ZERO,
@@ -71,31 +65,30 @@ interface RecoveryDeps {
  * before: it is corrupt. Truncating there would drop votes and entries that this member has
  * acknowledged.
  *
+ * Damage before the last two segments leaves out the segments up to it (`RecoveredLog.leftOut`). The
+ * caller decides whether the log may begin after them.
+ *
  * Of older segments with entries of one term only the headers are read (`hasSeveralTerms`).
  *
  * @throws {AshlarError} LOG_CORRUPT with path and offset; WRONG_IDENTITY; VERSION_MISMATCH
  */
 export async function recoverLog(recovery: RecoveryDeps): Promise<RecoveredLog> {
-  const found: FoundSegment[] = [];
-  const names = await segmentNames(recovery);
-  for (const name of names) {
-    const isLast = name === names.at(-1);
-    const isFirst = name === names[0];
-    const segment = await findSegment(recovery, { name, isFirst, isLast });
-    if (segment !== null) found.push(segment);
-  }
+  const leftOut = new LeftOutSegments();
+  const found = await findSegments(recovery, leftOut);
   const state: RecoveryState = {
     entries: new LogEntries({ index: INDEX_ZERO, term: TERM_ZERO }),
     hardState: NO_HARD_STATE,
     segments: [],
     tail: null,
+    leftOut,
   };
   const cachedPosition = firstCachedPosition(found, recovery.cacheBytes);
   const resetPosition = found.findLastIndex(({ header }) => header.isReset);
   for (const [position, segment] of found.entries()) {
     if (position < resetPosition) state.segments.push(segment.segment);
     else if (position >= cachedPosition || hasSeveralTerms(found, position)) {
-      await readSegment(recovery, state, { ...segment, isLast: position === found.length - 1 });
+      const place = { isLast: position === found.length - 1, isStrict: isStrict(found, position) };
+      await readSegment(recovery, state, { ...segment, ...place });
     } else
       skipSegment(state, segment, present(found[position + 1], "a skipped segment has a next"));
     // Entries that are not committed may be replaced, so they stay in memory if they were read.
@@ -103,21 +96,24 @@ export async function recoverLog(recovery: RecoveryDeps): Promise<RecoveredLog> 
     entries.evict(entries.evictionPoint(hardState.commitIndex, recovery.cacheBytes));
   }
   const { entries, hardState, segments, tail } = state;
+  if (leftOut.error !== null && segments.length < STRICT_SEGMENT_COUNT) throw leftOut.error;
   if (hardState.commitIndex > entries.lastIndex) {
     const path = segments.at(-1)?.path ?? recovery.directory;
     throw logCorrupt(path, 0, "committed entries at the end of the log");
   }
   entries.copyData();
-  return { entries, hardState, segments, tail };
+  return { entries, hardState, segments, tail, leftOut };
 }
 
 /** State after the segments that were read so far. */
 interface RecoveryState {
   readonly entries: LogEntries;
   hardState: HardState;
+  /** The segments that continue each other, up to the last one that was read. */
   readonly segments: Segment[];
   /** Null if no segment was read or the last one was skipped. */
   tail: LogTail | null;
+  readonly leftOut: LeftOutSegments;
 }
 
 /** A segment whose header was read. */
@@ -126,6 +122,42 @@ interface FoundSegment {
   readonly header: SegmentHeader;
   /** Checksum of the header. */
   readonly checksum: Uint8Array;
+}
+
+/** Returns whether damage of this segment is always an error: it has the last votes of this member. */
+function isStrict(all: readonly unknown[], position: number): boolean {
+  return position >= all.length - STRICT_SEGMENT_COUNT;
+}
+
+/** Reads the headers of the segments. @returns those after the last damaged header, oldest first */
+async function findSegments(
+  recovery: RecoveryDeps,
+  leftOut: LeftOutSegments,
+): Promise<FoundSegment[]> {
+  const { directory } = recovery;
+  const entries = await recovery.disk.list(directory);
+  const names = entries.map(({ name }) => name).filter((name) => sequenceOfFileName(name) !== null);
+  const found: FoundSegment[] = [];
+  const leaveOut = (error: AshlarError, damaged: readonly string[]): void => {
+    leftOut.add(error, { damaged, intact: found.splice(0).map(({ segment }) => segment.path) });
+  };
+  let expected: number | null = null;
+  for (const [position, name] of names.entries()) {
+    const path = `${directory}/${name}`;
+    if (expected !== null && sequenceOf(name) !== expected) {
+      leaveOut(logCorrupt(path, 0, `segment ${expected} before this segment`), []);
+    }
+    expected = sequenceOf(name) + 1;
+    try {
+      const place = { name, isFirst: position === 0, isLast: position === names.length - 1 };
+      const segment = await findSegment(recovery, place);
+      if (segment !== null) found.push(segment);
+    } catch (error) {
+      if (!isAshlarError(error, "LOG_CORRUPT") || isStrict(names, position)) throw error;
+      leaveOut(error, [path]);
+    }
+  }
+  return found;
 }
 
 /** Reads the header of a segment. @returns null if the segment had none and was removed */
@@ -180,7 +212,7 @@ async function readStart(
 function firstCachedPosition(found: readonly FoundSegment[], cacheBytes: number): number {
   let position = found.length;
   let laterBytes = 0;
-  while (position > 0 && (position > found.length - 2 || laterBytes < cacheBytes)) {
+  while (position > 0 && (isStrict(found, position - 1) || laterBytes < cacheBytes)) {
     position -= 1;
     laterBytes += present(found[position], "a segment at its position").segment.lengthBytes;
   }
@@ -202,10 +234,7 @@ function hasSeveralTerms(found: readonly FoundSegment[], position: number): bool
 
 /** Continues `state` after a segment whose entries all have one term, without reading them. */
 function skipSegment(state: RecoveryState, found: FoundSegment, next: FoundSegment): void {
-  const { path } = found.segment;
-  checkChain(path, found.header, state.tail);
-  applyHeader(path, found.header, state);
-  state.segments.push(found.segment);
+  beginSegment(state, found);
   state.entries.skipTo(next.header.base);
   state.hardState = next.header.hardState;
   state.tail = null;
@@ -215,32 +244,40 @@ function skipSegment(state: RecoveryState, found: FoundSegment, next: FoundSegme
 async function readSegment(
   recovery: RecoveryDeps,
   state: RecoveryState,
-  { segment, header, checksum, isLast }: FoundSegment & { readonly isLast: boolean },
+  found: FoundSegment & { readonly isLast: boolean; readonly isStrict: boolean },
 ): Promise<void> {
-  const { path } = segment;
-  const bytes = await recovery.disk.readFile(path);
-  checkChain(path, header, state.tail);
-  applyHeader(path, header, state);
-  state.segments.push(segment);
-  const { items, tail, isTorn } = readRecords(recovery, { segment, bytes, checksum });
-  if (!isLast && isTorn) throw logCorrupt(path, tail.offset, "a valid record");
-  replay(state, items);
-  state.tail = tail;
-  segment.lengthBytes = tail.offset;
+  const { segment, checksum } = found;
+  const bytes = await recovery.disk.readFile(segment.path);
+  beginSegment(state, found);
+  try {
+    const { items, tail } = readRecords(recovery.hasher, { segment, bytes, checksum });
+    if (tail.isTorn) reportTorn(recovery, segment.path, tail, found.isLast);
+    replay(state, items);
+    state.tail = tail;
+    segment.lengthBytes = tail.offset;
+  } catch (error) {
+    if (!isAshlarError(error, "LOG_CORRUPT") || found.isStrict) throw error;
+    leaveOut(state, error);
+  }
 }
 
-/** Returns the names of the segments, oldest first. @throws {AshlarError} LOG_CORRUPT on a gap. */
-async function segmentNames(recovery: RecoveryDeps): Promise<string[]> {
-  const found = await recovery.disk.list(recovery.directory);
-  const names = found
-    .map((entry) => entry.name)
-    .filter((name) => sequenceOfFileName(name) !== null);
-  for (const [position, name] of names.entries()) {
-    const expected = sequenceOf(names[0] as string) + position;
-    if (sequenceOf(name) === expected) continue;
-    throw logCorrupt(`${recovery.directory}/${name}`, 0, `segment ${expected} before this segment`);
-  }
-  return names;
+/** Warns that a record is torn. @throws {AshlarError} LOG_CORRUPT if it is not in the last segment */
+function reportTorn(recovery: RecoveryDeps, path: string, tail: LogTail, isLast: boolean): void {
+  const { offset: offsetBytes } = tail;
+  if (!isLast) throw logCorrupt(path, offsetBytes, "a valid record");
+  const lengthBytes = tail.lengthBytes - offsetBytes;
+  recovery.log.warn("Truncated a torn record at the end of the log, left by a crash", {
+    path,
+    offsetBytes,
+    lengthBytes,
+  });
+}
+
+/** Leaves out all segments so far, the last of which is damaged. The next one is then the first. */
+function leaveOut(state: RecoveryState, error: AshlarError): void {
+  const paths = state.segments.splice(0).map(({ path }) => path);
+  state.leftOut.add(error, { damaged: paths.slice(-1), intact: paths.slice(0, -1) });
+  state.tail = null;
 }
 
 function sequenceOf(name: string): number {
@@ -264,99 +301,30 @@ function checkOwner(path: string, header: SegmentHeader, expected: LogOwner): vo
   );
 }
 
-/** Checks the link to the previous segment, if that one was read. */
-function checkChain(path: string, header: SegmentHeader, tail: LogTail | null): void {
-  const isChained = tail === null || equalBytes(header.previousChecksum, tail.checksum);
-  if (!isChained) throw logCorrupt(path, 0, "the checksum of the previous segment's last record");
+/**
+ * Applies a segment header. The first segment, and one with the reset flag, replace the state. Any other
+ * continues the previous one: if it does not, the end of that one is missing.
+ */
+function beginSegment(state: RecoveryState, { segment, header }: FoundSegment): void {
+  const gap = state.segments.length === 0 ? null : missingBefore(state, header);
+  if (gap !== null) leaveOut(state, logCorrupt(segment.path, 0, gap));
+  if (state.segments.length === 0 || header.isReset) state.entries.reset(header.base);
+  state.segments.push(segment);
+  state.hardState = header.hardState;
 }
 
-/** Applies a segment header. The first segment, and one with the reset flag, replace the state. */
-function applyHeader(path: string, header: SegmentHeader, state: RecoveryState): void {
-  const { entries, hardState, segments } = state;
-  if (segments.length === 0 || header.isReset) {
-    entries.reset(header.base);
-    state.hardState = header.hardState;
-    return;
+/** Returns what the previous segment lacks for one with this header. Null if it lacks nothing. */
+function missingBefore(state: RecoveryState, header: SegmentHeader): string | null {
+  const { entries, hardState, tail } = state;
+  if (tail !== null && !equalBytes(header.previousChecksum, tail.checksum)) {
+    return "the checksum of the previous segment's last record";
   }
   const isNext =
     entries.lastIndex === header.base.index &&
     entries.lastTerm === header.base.term &&
     hardState.term === header.hardState.term &&
     hardState.votedFor === header.hardState.votedFor;
-  if (!isNext) throw logCorrupt(path, 0, "a header that continues the previous segment");
-  state.hardState = header.hardState;
-}
-
-interface SegmentBytes {
-  readonly segment: Segment;
-  readonly bytes: Uint8Array;
-  /** Checksum of the header. */
-  readonly checksum: Uint8Array;
-}
-
-/** Reads the records of a segment up to its end, to preallocated zeros, or to a torn record. */
-function readRecords(
-  recovery: RecoveryDeps,
-  { segment, bytes, checksum: headerChecksum }: SegmentBytes,
-): { items: LogItem[]; tail: LogTail; isTorn: boolean } {
-  const { path, salt } = segment;
-  const items: LogItem[] = [];
-  let checksum = headerChecksum;
-  let offset = SEGMENT_HEADER_BYTES;
-  let lastOffset = 0;
-  let isTorn = false;
-  for (;;) {
-    const result = readRecord(recovery.hasher, bytes, { salt, offset });
-    if (result.kind === "end") break;
-    if (result.kind === "bad") {
-      if (isZero(bytes, offset)) break; // Preallocated space that was not used.
-      const valid = nextRecord(recovery.hasher, bytes, { salt, offset: offset + 1 });
-      if (valid !== null)
-        throw logCorrupt(path, offset, "a valid record before another valid record");
-      recovery.log.warn("Truncated a torn record at the end of the log, left by a crash", {
-        path,
-        offsetBytes: offset,
-        lengthBytes: bytes.length - offset,
-      });
-      isTorn = true;
-      break;
-    }
-    if (!equalBytes(result.previousChecksum, checksum))
-      throw logCorrupt(path, offset, "the checksum of the previous record");
-    const found = decodeItems(result.payload, result.itemCount);
-    addMark(segment, offset, found);
-    for (const item of found) items.push(item);
-    checksum = result.checksum;
-    lastOffset = offset;
-    offset = result.nextOffset;
-  }
-  const last = { offset: lastOffset, bytes: bytes.subarray(lastOffset, offset) };
-  return { items, tail: { salt, checksum, offset, lengthBytes: bytes.length, last }, isTorn };
-}
-
-/** Returns whether all bytes from `offset` on are zero. */
-function isZero(bytes: Uint8Array, offset: number): boolean {
-  for (let index = offset; index < bytes.length; index += 1) if (bytes[index] !== 0) return false;
-  return true;
-}
-
-/** Returns the offset of the first valid record at or after `from.offset`, at any alignment. */
-function nextRecord(
-  hasher: Hasher,
-  segment: Uint8Array,
-  from: { readonly salt: Uint8Array; readonly offset: number },
-): number | null {
-  const { salt } = from;
-  const firstByte = salt[0] as number;
-  let saltOffset = segment.indexOf(firstByte, from.offset + CHECKSUM_BYTES);
-  while (saltOffset !== -1) {
-    const offset = saltOffset - CHECKSUM_BYTES;
-    if (equalBytes(segment.subarray(saltOffset, saltOffset + SALT_BYTES), salt)) {
-      if (readRecord(hasher, segment, { salt, offset }).kind === "record") return offset;
-    }
-    saltOffset = segment.indexOf(firstByte, saltOffset + 1);
-  }
-  return null;
+  return isNext || header.isReset ? null : "a header that continues the previous segment";
 }
 
 /** Applies the items of a segment in order. */

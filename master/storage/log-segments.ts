@@ -4,10 +4,11 @@ import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import { CHECKSUM_BYTES, type LogItem, SALT_BYTES } from "./log-record.ts";
-import type { LogOwner, LogTail, RecoveredLog } from "./log-recovery.ts";
+import type { LogOwner, RecoveredLog } from "./log-recovery.ts";
 import { addMark, type Segment, segmentPath } from "./segment.ts";
 import { SegmentFile } from "./segment-file.ts";
 import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
+import type { LogTail } from "./segment-records.ts";
 
 /** Options of `LogSegments.open`. */
 export interface LogSegmentsOptions extends LogOwner {

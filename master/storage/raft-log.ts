@@ -3,6 +3,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Entry, HardState } from "../raft/messages.ts";
+import type { LeftOutSegments } from "./left-out-segments.ts";
 import type { LogEntries } from "./log-entries.ts";
 import { toLogFailure } from "./log-failure.ts";
 import { type LogItem, sizeOfRecord } from "./log-record.ts";
@@ -80,12 +81,15 @@ export class RaftLog {
   #truncationCount = 0;
   #running: Promise<void> | null = null;
   #failure: AshlarError | null = null;
+  /** Null after `confirmStart`. */
+  #leftOut: LeftOutSegments | null;
   #syncCount = 0;
 
   private constructor(options: RaftLogOptions, found: RecoveredLog, segments: LogSegments) {
     this.#options = options;
     this.#segments = segments;
     this.#entries = found.entries;
+    this.#leftOut = found.leftOut;
     this.#hardState = found.hardState;
     this.#writtenHardState = found.hardState;
     this.#written = { index: found.entries.lastIndex, term: found.entries.lastTerm };
@@ -94,7 +98,7 @@ export class RaftLog {
   /**
    * Reads the log, or creates it. All entries of the opened log are durable: the end of the last
    * segment, which may be in the page cache only after a crash of the process, is written and
-   * synced again.
+   * synced again. The caller then calls `confirmStart`, before it changes the log.
    *
    * @throws {AshlarError} LOG_CORRUPT, WRONG_IDENTITY, VERSION_MISMATCH, DISK_FAILED, NO_SPACE
    */
@@ -106,6 +110,20 @@ export class RaftLog {
     const found = await recoverLog({ disk, hasher, log, owner, directory, cacheBytes });
     const segments = await LogSegments.open({ ...options, directory }, found);
     return new RaftLog(options, found, segments);
+  }
+
+  /**
+   * Begins the log after damage that is before its last two segments, if the durable state has all
+   * entries up to there. The damaged segments are renamed.
+   *
+   * @param durableIndex index up to which the state is durable
+   * @throws {AshlarError} LOG_CORRUPT if the state does not have them; DISK_FAILED
+   */
+  async confirmStart(durableIndex: LogIndex): Promise<void> {
+    const baseIndex = this.#entries.base.index;
+    const deps = { ...this.#options, directory: DIRECTORY };
+    await this.#leftOut?.settle(deps, { baseIndex, durableIndex });
+    this.#leftOut = null;
   }
 
   /** Hard state of the last `append`. */
@@ -241,20 +259,21 @@ export class RaftLog {
    * to the record before it distinguishable from a torn write.
    */
   async close(): Promise<void> {
-    if (this.#failure === null) {
+    if (this.#failure === null && this.#leftOut === null) {
       const closing = { items: [], hardState: this.#hardState, sizeBytes: 0 };
       await this.#enqueue({ kind: "task", run: () => this.#writeRecord([closing]) }).catch(() => {
         // Callers of `append` receive the error. The closing record contains no data.
       });
     }
     while (this.#running !== null) await this.#running;
-    const hasFailed = this.#failure !== null;
+    const hasFailed = this.#failure !== null || this.#leftOut !== null;
     this.#failure ??= new AshlarError("CANCELLED", "Cannot append to the log: it is closed");
     if (hasFailed) await this.#segments.abandon();
     else await this.#segments.close();
   }
 
   #enqueue(queued: QueuedAppend | QueuedTask): Promise<void> {
+    assert(this.#leftOut === null, "the start of the log was confirmed");
     if (this.#failure !== null) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       this.#queue.push({ ...queued, resolve, reject });

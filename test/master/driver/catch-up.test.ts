@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AshlarError } from "../../../shared/base/errors.ts";
+import { hasCode } from "../../support/wire-fixture.ts";
 import { countLogLines, proposeMany, SMALL_LIMITS } from "./compacted-group.ts";
 import { TestGroup, type TestMember, texts } from "./test-group.ts";
 import { DAMAGED_META } from "./toy-machine.ts";
@@ -75,20 +76,21 @@ describe("a member that was away while the log grew beyond the memory", () => {
   });
 });
 
-describe("a member whose state is far behind its log", () => {
-  async function startWithoutState(): Promise<{ group: TestGroup; member: TestMember }> {
-    const group = await TestGroup.start(LONG_LOG);
-    for (const prefix of ["a", "b", "c"]) await proposeMany(group, prefix);
-    const member = group.member(2);
-    await group.stop(member);
-    for (const name of await member.stores.list()) {
-      const store = await member.stores.open(name);
-      await store.commit([DAMAGED_META]);
-      await store.close();
-    }
-    return { group, member };
+/** Starts a group whose member 2 is down and has lost its state. */
+async function startWithoutState(): Promise<{ group: TestGroup; member: TestMember }> {
+  const group = await TestGroup.start(LONG_LOG);
+  for (const prefix of ["a", "b", "c"]) await proposeMany(group, prefix);
+  const member = group.member(2);
+  await group.stop(member);
+  for (const name of await member.stores.list()) {
+    const store = await member.stores.open(name);
+    await store.commit([DAMAGED_META]);
+    await store.close();
   }
+  return { group, member };
+}
 
+describe("a member whose state is far behind its log", () => {
   it("applies the log from its disk", async () => {
     const { group, member } = await startWithoutState();
     const reads = countReads(member);
@@ -106,6 +108,37 @@ describe("a member whose state is far behind its log", () => {
       kind === "read" && path.startsWith("log/") ? "EIO" : null;
     await group.clock.advanceUntil(() => member.fatal !== null, "the member stops");
     assert.equal(member.fatal?.code, "DISK_FAILED");
+    await group.stopAll();
+  });
+});
+
+describe("a member with a damaged old segment of its log", () => {
+  function damageHeader(member: TestMember): string {
+    const path = member.disk.filesBelow("log")[2] ?? "";
+    member.disk.corrupt(path, (bytes) => {
+      bytes[100] = (bytes[100] as number) ^ 1;
+    });
+    return path;
+  }
+
+  it("starts without the part before the damage, which its state has", async () => {
+    const group = await TestGroup.start(LONG_LOG);
+    for (const prefix of ["a", "b", "c"]) await proposeMany(group, prefix);
+    const member = group.member(2);
+    await group.stop(member);
+    const path = damageHeader(member);
+    await group.startMember(member);
+    await group.proposeAll(texts("after", 5));
+    await group.assertAgreement();
+    const names = member.disk.filesBelow("log");
+    assert.ok(names.includes(`${path}.damaged`) && !names.includes(path));
+    await group.stopAll();
+  });
+
+  it("does not start if its state needs that part", async () => {
+    const { group, member } = await startWithoutState();
+    damageHeader(member);
+    await assert.rejects(group.startMember(member), hasCode("LOG_CORRUPT"));
     await group.stopAll();
   });
 });

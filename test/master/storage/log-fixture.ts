@@ -50,15 +50,23 @@ export function makeFixture(medium = new MemoryDisk(), seed = 1): LogFixture {
   return { medium, log: new MemoryLog(), random, ...sizes };
 }
 
-export function openLog(fixture: LogFixture): Promise<RaftLog> {
+/** Opens the log, and closes it if entries after `durableIndex` are missing. */
+export async function openLog(fixture: LogFixture, durableIndex = 0): Promise<RaftLog> {
   const { medium, ...rest } = fixture;
-  return RaftLog.open({
+  const log = await RaftLog.open({
     ...rest,
     disk: medium.mount(),
     hasher,
     clusterId: CLUSTER,
     memberId: 1 as MemberId,
   });
+  try {
+    await log.confirmStart(durableIndex as LogIndex);
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+  return log;
 }
 
 /** Returns the content of the log, for comparisons. */
