@@ -19,6 +19,7 @@ import { MassLossBrake } from "./mass-loss-brake.ts";
 import type { Registry } from "./registry.ts";
 import type { RepairScan } from "./repair-scan.ts";
 import { RepairScans } from "./repair-scans.ts";
+import { StepShares } from "./step-shares.ts";
 import { WaitingChunks } from "./waiting-chunks.ts";
 
 /** Limits of repair. */
@@ -38,16 +39,6 @@ export interface RepairLimits {
   readonly racksMin: number;
 }
 
-/*
- * The work of one step, in chunks: together about 10 ms. Each kind of work has its own share, so that
- * none waits for another. Of a checked chunk, the servers in memory are looked up. All others are
- * read from the state.
- */
-const CHECKED_PER_STEP = 2_000;
-const CHANGED_PER_STEP = 200;
-const ORDERED_PER_STEP = 350;
-const SCANNED_PER_STEP = 400;
-const REVIEWED_PER_STEP = 100;
 /** Chunks of one class for which a step finds no server, before it continues with the next class. */
 const FAILURES_PER_CLASS = 8;
 /** The same for chunks that are larger than the space of every server. */
@@ -81,6 +72,7 @@ export class Repair implements RepairView {
   readonly #read = new Map<ChunkId, ChunkCopies | null>();
   /** The servers whose copies count, as of the last step. */
   #available: ReadonlySet<ServerId> = new Set();
+  readonly #shares = new StepShares();
   #copiesTotal = COPIES_TOTAL_MIN;
   /** The largest space of an available server. */
   #spaceBytesMax = 0;
@@ -143,9 +135,10 @@ export class Repair implements RepairView {
     this.#updateServers();
     this.#brake.update();
     this.#expireOrders();
-    this.#takeChanges(state);
+    const areChangesLeft = this.#takeChanges(state);
+    const scannedMax = this.#shares.of("scanned");
     const scanned = this.#scans.run(state, {
-      limit: SCANNED_PER_STEP,
+      limit: scannedMax,
       nowMs: this.#clock.monotonicMs(),
       waiting: this.#waiting,
       visit: (chunkId, scan) => {
@@ -153,10 +146,12 @@ export class Repair implements RepairView {
         if (dangerClass !== null) scan.countMissing(dangerClass);
       },
     });
-    this.#reviewWaiting(state, REVIEWED_PER_STEP + SCANNED_PER_STEP - scanned);
-    const ordered = this.#brake.isHalted ? 0 : this.#order(state);
-    if (ordered > 0) this.#log.info("Ordered copies of chunks", { count: ordered });
-    return this.#scans.isRunning || this.#changed.size > 0;
+    const reviewedMax = this.#shares.of("reviewed") + scannedMax - scanned;
+    const isAnyMoved = this.#reviewWaiting(state, reviewedMax);
+    const isOrderingDone = this.#brake.isHalted || this.#order(state);
+    const isBusy = areChangesLeft || this.#scans.isRunning || isAnyMoved || !isOrderingDone;
+    this.#shares.endStep(isBusy);
+    return isBusy;
   }
 
   /**
@@ -213,9 +208,14 @@ export class Repair implements RepairView {
     }
   }
 
-  /** Classifies the chunks whose replicas or orders have changed. */
-  #takeChanges(state: RepairState): void {
-    const changes = state.takeReplicaChanges(CHECKED_PER_STEP);
+  /**
+   * Classifies the chunks whose replicas or orders have changed.
+   *
+   * @returns whether the share of the step was too small for all
+   */
+  #takeChanges(state: RepairState): boolean {
+    const checkedMax = this.#shares.of("checked");
+    const changes = state.takeReplicaChanges(checkedMax);
     for (const [chunkId, chunk] of changes ?? []) {
       if (this.#concernsRepair(chunkId, chunk)) this.#changed.add(chunkId);
     }
@@ -223,13 +223,14 @@ export class Repair implements RepairView {
       this.#changed.clear();
       this.#scans.requestRepeat();
     }
-    let left = CHANGED_PER_STEP;
+    let left = this.#shares.of("changed");
     for (const chunkId of this.#changed) {
-      if (left === 0) return;
+      if (left === 0) break;
       left -= 1;
       this.#changed.delete(chunkId);
       this.#classify(state, chunkId);
     }
+    return this.#changed.size > 0 || changes?.size === checkedMax;
   }
 
   #concernsRepair(chunkId: ChunkId, { replicas, copiesWanted }: RepairChunk): boolean {
@@ -243,16 +244,22 @@ export class Repair implements RepairView {
   /**
    * Classifies waiting chunks again, because the state of their servers may have changed. Starts with
    * those that were classified first.
+   *
+   * @returns whether the class of any of them has changed, so that those of others may have too
    */
-  #reviewWaiting(state: RepairState, countMax: number): void {
+  #reviewWaiting(state: RepairState, countMax: number): boolean {
     let left = countMax;
+    let isAnyMoved = false;
     const { classCount } = this.#waiting;
     for (let dangerClass = 0; dangerClass < classCount; dangerClass += 1) {
       const limit = Math.ceil(left / (classCount - dangerClass));
       const chunkIds = this.#waiting.first(dangerClass, limit);
       left -= chunkIds.length;
-      for (const chunkId of chunkIds) this.#classify(state, chunkId);
+      for (const chunkId of chunkIds) {
+        if (this.#classify(state, chunkId) !== dangerClass) isAnyMoved = true;
+      }
     }
+    return isAnyMoved;
   }
 
   /**
@@ -308,15 +315,17 @@ export class Repair implements RepairView {
     return chunk === undefined ? null : copiesOf(chunkId, chunk, this.#registry);
   }
 
-  /** Orders copies of the most endangered chunks. @returns the number of ordered copies */
-  #order(state: RepairState): number {
+  /** Orders copies of the most endangered chunks. @returns whether the share of the step was enough */
+  #order(state: RepairState): boolean {
     const before = this.#orders.count;
-    let left = ORDERED_PER_STEP;
+    let left = this.#shares.of("ordered");
     for (let dangerClass = 1; dangerClass < this.#waiting.classCount; dangerClass += 1) {
       if (isDelayed(dangerClass)) continue;
       left -= this.#orderClass(state, this.#waiting.first(dangerClass, left));
     }
-    return this.#orders.count - before;
+    const ordered = this.#orders.count - before;
+    if (ordered > 0) this.#log.info("Ordered copies of chunks", { count: ordered });
+    return left > 0;
   }
 
   /** Orders copies of chunks of one class. @returns the number of chunks that were tried */

@@ -14,6 +14,8 @@ const TIMES = {
   repairDelayMs: 20_000,
   repairDelayStoppedMs: 600_000,
 };
+/** A busy leader makes about 60. */
+const STEPS_PER_SECOND = 6;
 const SILENT_LOG = {
   debug: () => {},
   info: () => {},
@@ -143,6 +145,8 @@ export class RepairFixture {
     times: TIMES,
   });
   readonly repair: Repair;
+  /** The largest number of rows that one step of `pass` has read. */
+  stepRowsMax = 0;
   readonly #silent = new Set<number>();
   readonly #failedDisks = new Set<number>();
   #serverCount: number;
@@ -191,13 +195,24 @@ export class RepairFixture {
     this.repair.reset();
   }
 
-  /** Advances the clock by `durationMs`. Each second all servers that are not silent send messages. */
+  /**
+   * Advances the clock by `durationMs`. Each second all servers that are not silent send messages, and a
+   * step follows, with up to five more while there is work.
+   */
   async pass(durationMs: number): Promise<void> {
     for (let passedMs = 0; passedMs < durationMs; passedMs += 1_000) {
       await this.clock.advance(1_000);
       this.#contactLive();
-      this.repair.step(this.state);
+      for (let steps = 0; steps < STEPS_PER_SECOND && this.#step(); steps += 1);
     }
+  }
+
+  /** @returns whether the next step has work to do already */
+  #step(): boolean {
+    const rowsBefore = this.state.rowsRead;
+    const isBusy = this.repair.step(this.state);
+    this.stepRowsMax = Math.max(this.stepRowsMax, this.state.rowsRead - rowsBefore);
+    return isBusy;
   }
 
   /** Returns the pending orders. */
