@@ -13,6 +13,15 @@ const STOP_MS = 4_000;
 /** Result of etcd 3.4.23 on this kind of machine, three members, 12 kills. */
 const ETCD = { medianSeconds: 1.22, worstSeconds: 2.62 };
 const BOUNDS = { medianSeconds: 1.0, worstSeconds: 2.5 };
+const DIRECTORY = "/failover";
+
+/** Which failover is measured. */
+interface Losses {
+  readonly suite: string;
+  /** Names the cluster in the report: " of an empty cluster". Empty: the only one. */
+  readonly ofWhat?: string;
+  readonly faults: typeof FAULTS;
+}
 
 /**
  * Measures the time from the loss of the leader to the next acknowledged write, for a client that
@@ -22,18 +31,18 @@ export function measureFailover(bench: BenchContext): Promise<void> {
   return measureLosses(bench, { suite: "failover", faults: FAULTS });
 }
 
-/** Measures the failover as a part of `suite`, with this number of faults. */
+/** Measures the failover as a part of a suite. */
 export async function measureLosses(
   bench: BenchContext,
-  { suite, faults }: { readonly suite: string; readonly faults: typeof FAULTS },
+  { suite, ofWhat = "", faults }: Losses,
 ): Promise<void> {
   const writer = new Writer(bench);
   const running = writer.run();
   try {
     const killed = await gapsOf(bench, writer, { count: faults.kills, signal: "SIGKILL" });
-    report(bench, { suite, name: "kill -9 of the leader" }, killed);
+    report(bench, { suite, name: `kill -9 of the leader${ofWhat}` }, killed);
     const stopped = await gapsOf(bench, writer, { count: faults.stops, signal: "SIGSTOP" });
-    report(bench, { suite, name: "SIGSTOP of the leader" }, stopped);
+    report(bench, { suite, name: `SIGSTOP of the leader${ofWhat}` }, stopped);
   } finally {
     writer.stop();
     await running;
@@ -99,11 +108,11 @@ class Writer {
 
   async run(): Promise<void> {
     const { fileSystem } = this.#bench;
-    await fileSystem.mkdir("/failover");
+    await fileSystem.mkdir(DIRECTORY);
     for (let number = 0; !this.#isStopped; number += 1) {
       const startedMs = performance.now();
       try {
-        await fileSystem.create(`/failover/${number}`);
+        await fileSystem.create(`${DIRECTORY}/${number}`);
         for (const listener of this.#listeners) listener(startedMs);
       } catch (error) {
         // An election may take longer than the timeout of one call. The next call follows

@@ -1,31 +1,35 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import type { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
+import { runningPid } from "../../../client/cli/cluster/node-process.ts";
+import { readTurns, TURN_SOCKETS, type TurnReport } from "./turn-sockets.ts";
 
-const PROGRAM = fileURLToPath(new URL("./idle-process.js", import.meta.url));
-/** Reset by each scrape. See `PrometheusMetrics.addProcessMetrics`. */
-const LONGEST_GAP = "nodejs_eventloop_lag_max_seconds";
+const IDLE_PROGRAM = programPath("./idle-process.js");
+const MONITOR = programPath("./turn-monitor.js");
 
 /**
- * The longest gaps between two runs of a timer of 10 ms in one phase, in seconds. A turn of the event
- * loop that lasts longer than 10 ms is a gap of at least its length.
+ * The longest gaps between two runs of a timer of 10 ms in one phase, in milliseconds. A turn of the
+ * event loop that lasts longer than 10 ms is a gap of at least its length.
  */
 export interface Gaps {
   /** The longest gap of all masters: followers apply the same entries as the leader. */
-  readonly masters: number;
+  readonly masters: TurnReport;
   /** Of a process that does nothing: gaps that the scheduler of the machine causes. */
-  readonly idle: number;
+  readonly idleMs: number;
 }
 
 /** Measures the event loops of the masters and of an idle process. */
 export class EventLoops implements AsyncDisposable {
   readonly #cluster: LocalCluster;
+  readonly #directory: string;
   readonly #idle: ChildProcess;
 
-  constructor(cluster: LocalCluster) {
+  /** @param directory that of `monitorTurns` */
+  constructor(cluster: LocalCluster, directory: string) {
     this.#cluster = cluster;
-    this.#idle = fork(PROGRAM);
+    this.#directory = directory;
+    this.#idle = fork(IDLE_PROGRAM);
   }
 
   /** Runs `phase`, and resolves with its result and the longest gaps. */
@@ -47,17 +51,33 @@ export class EventLoops implements AsyncDisposable {
   async #read(): Promise<Gaps> {
     const answered = once(this.#idle, "message");
     this.#idle.send("read");
-    const [idle] = await answered;
+    const [idleSeconds] = await answered;
     const masters = this.#cluster.nodes.filter(({ role }) => role === "master");
-    const gaps = await Promise.all(masters.map(({ http }) => metricOf(http, LONGEST_GAP)));
-    return { masters: Math.max(...gaps), idle };
+    const pids = await Promise.all(
+      masters.map((node) => runningPid(this.#cluster.directory, node)),
+    );
+    const running = pids.filter((pid) => pid !== null);
+    const turns = await Promise.all(running.map((pid) => readTurns(this.#directory, pid)));
+    const longest = (field: keyof TurnReport): number =>
+      Math.max(...turns.map((each) => each[field]));
+    return {
+      masters: { wallMs: longest("wallMs"), cpuMs: longest("cpuMs") },
+      idleMs: idleSeconds * 1_000,
+    };
   }
 }
 
-/** Scrapes one metric without labels from a node. */
-async function metricOf(http: string, name: string): Promise<number> {
-  const response = await fetch(`http://${http}/metrics`);
-  const line = (await response.text()).split("\n").find((each) => each.startsWith(`${name} `));
-  if (line === undefined) throw new Error(`http://${http}/metrics has no ${name}`);
-  return Number(line.slice(name.length + 1));
+/**
+ * Loads the turn monitor into each master that this process starts from now on.
+ *
+ * @param directory for the sockets of the monitors
+ */
+export function monitorTurns(directory: string): void {
+  const others = process.env["NODE_OPTIONS"] ?? "";
+  process.env["NODE_OPTIONS"] = `${others} --import ${pathToFileURL(MONITOR).href}`.trim();
+  process.env[TURN_SOCKETS] = directory;
+}
+
+function programPath(name: string): string {
+  return fileURLToPath(new URL(name, import.meta.url));
 }

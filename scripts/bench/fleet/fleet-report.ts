@@ -49,25 +49,35 @@ export class FleetReport {
     this.#bench.report(atLeast({ suite, name, value, unit, bound }));
   }
 
-  /** Reports a cost that must be at most `bound`. */
-  atMost(name: string, value: number, { unit, bound }: { unit: string; bound: number }): void {
-    this.#bench.report(atMost({ suite, name, value, unit, bound }));
+  /** Reports a cost that must be at most `bound`, next to that of another program if there is one. */
+  atMost(
+    name: string,
+    value: number,
+    {
+      unit,
+      bound,
+      peer,
+    }: { readonly unit: string; readonly bound: number; readonly peer?: Measurement["peer"] },
+  ): void {
+    const other = peer === undefined ? {} : { peer, ratio: value / peer.value };
+    this.#bench.report(atMost({ suite, name, value, unit, bound, ...other }));
   }
 
   /**
-   * Runs a part. Reports the longest gap of the event loops of the masters, next to that of an idle
-   * process, and resolves with what the leader spent.
+   * Runs a part, and resolves with what the leader spent. Reports the longest turn of the event loops
+   * of the masters, as the processor time of a gap. The longest gap itself is reported next to that of an
+   * idle process.
    */
   async part<Result>(
     name: string,
     run: () => Promise<Result>,
   ): Promise<{ readonly result: Result; readonly spent: Spent }> {
     const { result, gaps } = await this.#loops.during(() => this.spending(run));
-    const value = gaps.masters * 1_000;
-    const peer = { name: "idle process", value: gaps.idle * 1_000 };
-    const figure = { suite, name: `longest turn of a master, ${name}`, value, unit: "ms" };
-    const ratio = gaps.masters / gaps.idle;
-    this.#bench.report(atMost({ ...figure, bound: TURN_MS_MAX, peer, ratio }));
+    const { masters, idleMs } = gaps;
+    const turn = { unit: "CPU-ms", bound: TURN_MS_MAX };
+    this.atMost(`longest turn of a master, ${name}`, masters.cpuMs, turn);
+    const peer = { name: "idle process", value: idleMs };
+    this.compared(`longest gap of a master, ${name}`, masters.wallMs, { unit: "ms", peer });
     return result;
   }
 

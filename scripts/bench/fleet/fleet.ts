@@ -7,11 +7,13 @@ import { measureLosses } from "../failover.ts";
 import { CHUNKS_PER_FILE, FILES_PER_DIRECTORY } from "./chunk-plan.ts";
 import { ClientSessions } from "./client-sessions.ts";
 import { compareWithEmpty, type Rates, ratesAlone } from "./compare-with-empty.ts";
-import { EventLoops } from "./event-loops.ts";
+import { EventLoops, monitorTurns } from "./event-loops.ts";
 import { measureReads } from "./fleet-reads.ts";
 import { FleetReport, type Spent } from "./fleet-report.ts";
+import { measureLearnerJoin } from "./learner-join.ts";
 import { loadChunks } from "./load-chunks.ts";
 import { installState, prepareState } from "./prepare-state.ts";
+import { measureRepairTurns } from "./repair-turns.ts";
 import { measureServerLoss } from "./server-loss.ts";
 import { SimulatedFleet } from "./simulated-fleet.ts";
 import { measureWatcherCosts, watchedDirectory } from "./watcher-costs.ts";
@@ -39,8 +41,9 @@ const COMMITTED_FILES = 200;
 /** Heartbeat interval of the watches of the client library. */
 const WATCH_HEARTBEAT_MS = 1_000;
 const START_TIMEOUT_MS = 60_000;
-/** Faults of the failover at the end. */
+/** Faults of the failover at the end, and of the same cluster when it is empty. */
 const FAULTS = { kills: 20, stops: 8 };
+const FAULTS_EMPTY = { kills: 10, stops: 4 };
 
 /**
  * Measures the masters under a large fleet: simulated chunkservers, client sessions, watchers and the
@@ -51,11 +54,14 @@ export async function measureFleet(empty: BenchContext): Promise<void> {
   const files =
     FILES_PER_DIRECTORY * Math.ceil(size.chunks / CHUNKS_PER_FILE / FILES_PER_DIRECTORY);
   const alone = await ratesAlone(empty.fileSystem);
+  const suite = "fleet";
+  await measureLosses(empty, { suite, ofWhat: " of an empty cluster", faults: FAULTS_EMPTY });
+  monitorTurns(empty.work);
   const cluster = await withPrepared(empty, empty, files);
   const { masters, clusterId } = cluster;
   await using fileSystem = await connect({ masters, clusterId });
   const bench = { ...empty, cluster, fileSystem };
-  await using loops = new EventLoops(cluster);
+  await using loops = new EventLoops(cluster, empty.work);
   const report = new FleetReport(bench, loops);
   await report.holdings(`with ${files * CHUNKS_PER_FILE} chunks`);
   const idle = await report.rest("before the fleet");
@@ -74,7 +80,8 @@ export async function measureFleet(empty: BenchContext): Promise<void> {
   await measureWatched(bench, report, { files, alone });
   await measureServerLosses(bench, report, fleet);
   await report.holdings("after all");
-  await measureLosses(bench, { suite: "fleet", faults: FAULTS });
+  await measureLosses(bench, { suite, faults: FAULTS });
+  await measureLearnerJoin(bench, report);
 }
 
 async function openSessions(bench: BenchContext, report: FleetReport): Promise<ClientSessions> {
@@ -101,11 +108,12 @@ async function withPrepared(
   const prepared = { servers: size.servers, files };
   const members = nodes.map(numberOf);
   const state = await prepareState(size.prepared ?? join(work, "prepared"), prepared, members);
-  await bench.cluster.down();
-  const cluster = await installState(directory, state);
   const name = `preparation of a state with ${files * CHUNKS_PER_FILE} chunks`;
   const value = (performance.now() - startMs) / 1_000;
   report.report({ suite: "fleet", name, value, unit: "s" });
+  await bench.cluster.down();
+  await measureRepairTurns(bench, state);
+  const cluster = await installState(directory, state);
   for (const { name: node } of nodes) await cluster.start(node);
   await cluster.waitUntilServing({ timeoutMs: START_TIMEOUT_MS });
   return cluster;
@@ -163,12 +171,14 @@ async function measureServerLosses(
   fleet: SimulatedFleet,
 ): Promise<void> {
   const deadMs = SERVER_DEAD_MS;
+  const surplus = fleet.copiedCount;
+  report.figure("copies made before a server was lost", surplus, "copies");
   for (const { lost, what, isWhole } of [
     { lost: fleet.servers[0], what: "a server", isWhole: true },
     { lost: fleet.servers.at(-1), what: "the large server", isWhole: false },
   ]) {
     if (lost === undefined) throw new Error("The fleet has no servers");
-    await measureServerLoss(bench, report, { fleet, lost, deadMs, what, isWhole });
+    await measureServerLoss(bench, report, { fleet, lost, deadMs, what, isWhole, surplus });
   }
 }
 
