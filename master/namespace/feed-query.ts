@@ -125,7 +125,7 @@ export function readPlaces(
   source: Pick<FeedSource, "state" | "appliedIndex">,
   request: Pick<FeedRequest, "from" | "rowsMax">,
 ): PlacesPage | null {
-  if (request.from.index < oldestFeedIndex(source.state)) return null;
+  if (!isKept(source.state, request.from)) return null;
   const { stored: all, budget, next } = readRows(source, request);
   const places: FeedPlaces[] = [];
   for (const stored of all) {
@@ -172,9 +172,15 @@ export function isBefore(left: FeedPosition, right: FeedPosition): boolean {
   return left.index < right.index || (left.index === right.index && left.sequence < right.sequence);
 }
 
+/** Returns whether the feed has every event from a position on. At its end it needs no row. */
+function isKept(state: State, { index }: FeedPosition): boolean {
+  const { feedFloor, historyFloor } = state.totals;
+  return index >= Math.max(feedFloor, historyFloor + 1) || index >= oldestFeedIndex(state);
+}
+
 function checkKept(state: State, from: FeedPosition): void {
+  if (isKept(state, from)) return;
   const oldestIndex = oldestFeedIndex(state);
-  if (from.index >= oldestIndex) return;
   throw refusal("feed-reclaimed", { index: from.index, oldestIndex }, { oldestIndex });
 }
 

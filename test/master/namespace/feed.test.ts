@@ -43,6 +43,18 @@ function lines(machine: TestStateMachine, index: number, path = "/"): string[] {
 const newModel = (): FeedModel => new FeedModel({ mode: 0o755, storageClass: "standard" });
 
 describe("the change feed (G15)", () => {
+  it("is read at its end in one range, for one watcher and for all", async (test) => {
+    const machine = await TestStateMachine.make();
+    for (let number = 0; number < 20; number += 1) machine.run(createFile(`/${number}`));
+    await machine.namespace.flush();
+    const from = position(machine.index);
+    const range = test.mock.method(machine.store, "range");
+    assert.equal(machine.namespace.feedPlaces({ from, rowsMax: 256 })?.places.length, 1);
+    assert.equal(range.mock.callCount(), 1);
+    assert.deepEqual(lines(machine, machine.index), ["created /19"]);
+    assert.equal(range.mock.callCount(), 2);
+  });
+
   it("rebuilds the tree of every index after random operations", async () => {
     const steps = fc.array(step, { minLength: 1, maxLength: 30 });
     await fc.assert(
