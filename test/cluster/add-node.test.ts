@@ -150,6 +150,21 @@ describe("`cluster add` that fails", () => {
     }
   });
 
+  it("gives a master of a cluster without chunkservers a config that it accepts", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "ashlar-test-"));
+    try {
+      const cluster = await requireClusterFile(started.cluster.directory);
+      const before = { ...cluster, nodes: cluster.nodes.filter(({ role }) => role === "master") };
+      const added = { role: "master", addresses: ["127.0.0.1:1", "127.0.0.1:2"] } as const;
+      const { node } = await addNodeFiles(directory, before, added);
+      const config = await readFile(join(directory, node.name, "config.toml"), "utf8");
+      assert.match(config, /^defaultCopies = 1$/m);
+      assert.match(config, /^defaultCopiesMin = 1$/m);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
   it("makes nothing if the cluster does not serve", async () => {
     await started.cluster.kill("m1", "SIGTERM");
     const file = await readFile(filePath(), "utf8");

@@ -136,8 +136,8 @@ async function writeNodeConfig(
           // A local cluster is for experiments: a lost server is detected and repaired in seconds.
           serverDeadMs: 3_000,
           repairDelayMs: 2_000,
-          defaultCopies: Math.min(3, plan.chunkservers),
-          defaultCopiesMin: Math.min(2, plan.chunkservers),
+          defaultCopies: Math.max(1, Math.min(3, plan.chunkservers)),
+          defaultCopiesMin: Math.max(1, Math.min(2, plan.chunkservers)),
           defaultRacksMin: 1,
           ...plan.masterSettings,
         }
