@@ -10,9 +10,10 @@ import { compareWithEmpty, type Rates, ratesAlone } from "./compare-with-empty.t
 import { EventLoops, monitorTurns } from "./event-loops.ts";
 import { measureReads } from "./fleet-reads.ts";
 import { FleetReport, type Spent } from "./fleet-report.ts";
+import { measureHubReads } from "./hub-reads.ts";
 import { measureLearnerJoin } from "./learner-join.ts";
 import { loadChunks } from "./load-chunks.ts";
-import { installState, prepareState } from "./prepare-state.ts";
+import { installState, prepareState, withCopy } from "./prepare-state.ts";
 import { measureRepairTurns } from "./repair-turns.ts";
 import { measureServerLoss } from "./server-loss.ts";
 import { SimulatedFleet } from "./simulated-fleet.ts";
@@ -112,7 +113,10 @@ async function withPrepared(
   const value = (performance.now() - startMs) / 1_000;
   report.report({ suite: "fleet", name, value, unit: "s" });
   await bench.cluster.down();
-  await measureRepairTurns(bench, state);
+  await withCopy(state, join(work, "copy"), async (namespace) => {
+    await measureHubReads(bench, namespace);
+    await measureRepairTurns(bench, namespace);
+  });
   const cluster = await installState(directory, state);
   for (const { name: node } of nodes) await cluster.start(node);
   await cluster.waitUntilServing({ timeoutMs: START_TIMEOUT_MS });

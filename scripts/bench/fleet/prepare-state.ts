@@ -4,13 +4,12 @@ import { join } from "node:path";
 import { nodePaths, numberOf } from "../../../client/cli/cluster/layout.ts";
 import { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
 import { foundingRecord } from "../../../master/driver/open-driver.ts";
-import type { Command, NamespaceOperation } from "../../../master/namespace/command.ts";
-import { encodeCommand } from "../../../master/namespace/command-encoding.ts";
+import type { NamespaceOperation } from "../../../master/namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
 import { openIdentity } from "../../../master/storage/identity.ts";
 import { StateStores } from "../../../master/storage/state-stores.ts";
-import type { ClusterId, LogIndex, MemberId, SessionId, Term } from "../../../shared/base/ids.ts";
+import type { ClusterId, LogIndex, MemberId } from "../../../shared/base/ids.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
 import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
@@ -29,11 +28,9 @@ import {
   loadedPath,
   locationOf,
 } from "./chunk-plan.ts";
+import { EntryWriter } from "./entry-writer.ts";
 
-/** Changes in memory at which they are written to the store. */
-const UNFLUSHED_BYTES = 64 * 1024 * 1024;
 const STORE = "state-1";
-const TERM = 1 as Term;
 
 /** The settings of a cluster, as the defaults of a master. */
 const FACTS = {
@@ -110,6 +107,23 @@ export async function installState(directory: string, state: PreparedState): Pro
   return LocalCluster.open(directory);
 }
 
+/** Opens a copy of the state, below `directory`, for the time of `run`. */
+export async function withCopy<Result>(
+  { path }: PreparedState,
+  directory: string,
+  run: (namespace: Namespace) => Promise<Result>,
+): Promise<Result> {
+  await mkdir(join(directory, STORE), { recursive: true });
+  await copyFile(path, join(directory, STORE, "data.mdb"));
+  const store = await new LmdbStores(directory).open(STORE);
+  try {
+    return await run(Namespace.open({ store, hasher }));
+  } finally {
+    await store.close();
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
 async function installMaster(data: string, node: LocalNode, state: PreparedState): Promise<void> {
   await rm(data, { recursive: true, force: true });
   await mkdir(data);
@@ -126,23 +140,21 @@ async function installMaster(data: string, node: LocalNode, state: PreparedState
   await copyFile(state.path, join(data, "stores", name, "data.mdb"));
 }
 
-/** Applies entries to a state. */
+/** Applies the entries of a prepared state. */
 class Filler {
-  readonly #namespace: Namespace;
-  #sessionId = 0 as SessionId;
-  #sequence = 0;
+  readonly #writer: EntryWriter;
 
   constructor(namespace: Namespace) {
-    this.#namespace = namespace;
+    this.#writer = new EntryWriter(namespace);
   }
 
   /** Applies the first entries of a cluster. */
   found(clusterId: ClusterId, members: readonly MemberId[]): void {
-    this.#apply(
+    this.#writer.apply(
       { kind: "bootstrap", nowMs: Date.now(), clusterId, ...FACTS },
       foundingRecord(members),
     );
-    this.#apply({
+    this.#writer.apply({
       kind: "raise-feature-level",
       level: FEATURE_LEVEL_MAX,
       enrolmentKey: ENROLMENT_KEY,
@@ -150,47 +162,25 @@ class Filler {
   }
 
   async fill({ servers, files }: PreparedSize): Promise<void> {
+    const writer = this.#writer;
     const nowMs = Date.now();
     for (let index = 0; index < servers; index += 1) {
-      this.#apply({ kind: "register-server", nowMs, server: locationOf(index) });
+      writer.apply({ kind: "register-server", nowMs, server: locationOf(index) });
     }
-    this.#apply({ kind: "open-session", nowMs, clientName: "prepared" });
-    this.#sessionId = this.#namespace.appliedIndex as number as SessionId;
-    this.#transact(makeDirectory(DIRECTORY));
+    writer.openSession();
+    writer.transact(makeDirectory(DIRECTORY));
     for (let number = 0; number < files; number += 1) {
-      if (number % FILES_PER_DIRECTORY === 0) this.#transact(makeDirectory(directoryOf(number)));
-      this.#transact(putOf(number, servers, this.#namespace.appliedIndex));
-      if (this.#namespace.unflushedBytes > UNFLUSHED_BYTES) await this.#namespace.flush();
+      if (number % FILES_PER_DIRECTORY === 0) writer.transact(makeDirectory(directoryOf(number)));
+      writer.transact(putOf(number, servers, writer.namespace.appliedIndex));
+      await writer.flushMany();
     }
-    await this.#namespace.flush();
-  }
-
-  #transact(operation: NamespaceOperation): void {
-    this.#sequence += 1;
-    this.#apply({
-      kind: "transact",
-      nowMs: Date.now(),
-      attempt: {
-        sessionId: this.#sessionId,
-        sequence: this.#sequence,
-        firstUnacknowledged: this.#sequence,
-      },
-      preconditions: [],
-      operations: [operation],
-    });
-  }
-
-  #apply(command: Command, membership: Uint8Array | null = null): void {
-    const index = (this.#namespace.appliedIndex + 1) as LogIndex;
-    const data = encodeCommand(command);
-    const outcome = this.#namespace.apply({ index, term: TERM, data, membership });
-    if (outcome?.ok !== true) throw new Error(`Entry refused: ${JSON.stringify(outcome)}`);
+    await writer.namespace.flush();
   }
 }
 
-const OWNER = { uid: 0, gid: 0 };
+export const OWNER = { uid: 0, gid: 0 };
 
-function makeDirectory(path: string): NamespaceOperation {
+export function makeDirectory(path: string): NamespaceOperation {
   const target = { path: Buffer.from(path) };
   return { kind: "make-directory", parents: false, target, mode: 0o755, ...OWNER };
 }

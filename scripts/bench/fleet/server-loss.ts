@@ -6,7 +6,7 @@ import type { SimulatedServer } from "./simulated-server.ts";
 
 /** Bound of the time in which the loss of a server is known, chunk by chunk, and its repair begins. */
 const SECONDS_MAX = 5;
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 900_000;
 const POLL_MS = 100;
 
 /**
