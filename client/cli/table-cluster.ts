@@ -57,7 +57,10 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: "server token",
-    summary: "make a token with which new chunkservers join",
+    summary: "make, list and revoke the tokens with which new chunkservers join",
+    arguments: "[action] [id...]",
+    argumentKinds: [["create", "list", "revoke"], "text"],
+    usage: "[options] [create|list|revoke ID...]",
     options: [
       {
         flags: "--valid <duration>",
@@ -67,10 +70,13 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
         parse: (text) => parseDurationMs(text, "--valid"),
         valueKind: "text",
       },
+      { flags: "--all", description: "revoke all tokens" },
     ],
     examples: [
       ["ashlar server token", "start a chunkserver with it in ASHLAR_JOIN_TOKEN, once"],
       ["ashlar server token --valid 10m --json | jq -r .token", "for scripts"],
+      ["ashlar server token list", "ids and times of expiry; with --quiet only the ids"],
+      ["ashlar server token revoke 0a1b2c3d4e", "no chunkserver can enrol with it from now on"],
     ],
     onClosedOutput: "continue",
     load: () => import("./commands/server-token.ts"),
@@ -83,10 +89,15 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     usage: "[options] [status|open|close]",
     options: [
       { flags: "-f, --force", description: "close although live chunkservers have not enrolled" },
+      { flags: "--rotate", description: "close: rotate the key of intents also if it is closed" },
     ],
     examples: [
       ["ashlar server enrolment", "who has not enrolled, and the tokens"],
-      ["ashlar server enrolment close", "after an upgrade: also rotates the key of intents"],
+      [
+        "ashlar server enrolment close",
+        "after an upgrade; rotates the key of intents if it was open",
+      ],
+      ["ashlar server enrolment -q", '"open" or "closed", for scripts'],
     ],
     onClosedOutput: "continue",
     load: () => import("./commands/server-enrolment.ts"),

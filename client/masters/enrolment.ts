@@ -1,3 +1,4 @@
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import {
@@ -22,6 +23,8 @@ export interface JoinTokenOptions extends CallOptions {
 export interface CloseEnrolmentOptions extends CallOptions {
   /** Closes although live chunkservers have not enrolled: they are refused from now on. */
   readonly force?: boolean;
+  /** Rotates the key also if the enrolment is closed. Needs feature level 14. */
+  readonly rotate?: boolean;
 }
 
 /**
@@ -38,11 +41,18 @@ export interface Enrolment {
    * @throws {AshlarError} INVALID_ARGUMENT; PRECONDITION_FAILED if 64 tokens are valid
    */
   makeToken(options?: JoinTokenOptions): Promise<string>;
+  /**
+   * Revokes join tokens by their ids (`EnrolmentStatus.tokens`), or all. No chunkserver can enrol with them
+   * afterwards; those that have enrolled stay.
+   *
+   * @throws {AshlarError} NOT_FOUND if there is no valid token with one of the ids: none is revoked
+   */
+  revokeTokens(ids: readonly string[] | "all", options?: CallOptions): Promise<EnrolmentStatus>;
   /** Lets chunkservers enrol without a token, until `close`. */
   open(options?: CallOptions): Promise<EnrolmentStatus>;
   /**
    * Ends the enrolment without a token, and rotates the key that signs intents and receipts. Does nothing
-   * if it is closed. Writes that have begun continue.
+   * if it is closed, unless `rotate` is true. Writes that have begun continue.
    *
    * @throws {AshlarError} PRECONDITION_FAILED if a live chunkserver has not enrolled
    *   (`details.serverIds`), or if the key was rotated three times within the lifetime of an intent
@@ -73,13 +83,36 @@ export class ClusterEnrolment implements Enrolment {
     return token;
   }
 
+  async revokeTokens(
+    ids: readonly string[] | "all",
+    options: CallOptions = {},
+  ): Promise<EnrolmentStatus> {
+    if (ids !== "all") {
+      const { tokens } = await this.status(options);
+      const unknown = ids.find((id) => !tokens.some((token) => token.id === id));
+      if (unknown !== undefined) throw unknownToken(unknown);
+    }
+    const change = { kind: "revoke-tokens", ids: ids === "all" ? null : [...ids] } as const;
+    return await this.#session.call(changeEnrolment, { change }, options);
+  }
+
   open(options: CallOptions = {}): Promise<EnrolmentStatus> {
     return this.#session.call(changeEnrolment, { change: { kind: "open" } }, options);
   }
 
   close(options: CloseEnrolmentOptions = {}): Promise<EnrolmentStatus> {
-    const { force = false, ...callOptions } = options;
-    const change = { kind: "close", isForced: force } as const;
+    const { force = false, rotate = false, ...callOptions } = options;
+    const change = { kind: "close", isForced: force, rotates: rotate } as const;
     return this.#session.call(changeEnrolment, { change }, callOptions);
   }
+}
+
+function unknownToken(id: string): AshlarError {
+  return new AshlarError(
+    "NOT_FOUND",
+    `No such join token: ${id}: expected the id of a valid token`,
+    {
+      hint: "ashlar server token list",
+    },
+  );
 }

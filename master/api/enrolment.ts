@@ -5,6 +5,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import {
   type EnrolmentStatus,
   joinTokenHash,
+  joinTokenId,
   type RequestedEnrolmentChange,
 } from "../../shared/protocol/enrolment-api.ts";
 import type { register } from "../../shared/protocol/fleet-api.ts";
@@ -19,6 +20,8 @@ import { type MasterDeps, propose } from "./leader-context.ts";
 type Proof = ReturnType<(typeof register)["parseRequest"]>["proof"];
 
 const CHUNK_KEY_BYTES = 32;
+/** A time in which the time of entries advances by a millisecond: see `ClusterClock`. */
+const REVOKED_MS = 4;
 const NEW_CLUSTER_HINT = "The chunkserver tries again";
 const HINT =
   "Run `ashlar server token`, and start the chunkserver with --join-token or ASHLAR_JOIN_TOKEN. It needs the token once";
@@ -116,7 +119,9 @@ export function statusOfEnrolment(deps: MasterDeps): EnrolmentStatus {
     isOpen: record.isOpen,
     keyVersion: newestOf(record.keys).version,
     acceptedVersions: record.keys.map(({ version }) => version),
-    tokens: record.tokens.map(({ expiresMs }) => ({ expiresMs })),
+    tokens: record.tokens
+      .filter(({ expiresMs }) => expiresMs > deps.nowMs())
+      .map(({ hash, expiresMs }) => ({ id: joinTokenId(hash), expiresMs })),
     notEnrolled: notEnrolledServers(deps, servers),
     silent: servers.filter(({ serverId }) => !isAlive(deps, serverId)),
   };
@@ -138,11 +143,12 @@ function isAlive({ fleet }: MasterDeps, serverId: ServerId): boolean {
 }
 
 /** Changes the enrolment for an operator. @throws {AshlarError} PRECONDITION_FAILED, VERSION_MISMATCH */
-export async function changeEnrolment(
+export async function performEnrolmentChange(
   deps: MasterDeps,
   requested: RequestedEnrolmentChange,
 ): Promise<EnrolmentStatus> {
   const { isOpen } = requireEnrolment(deps);
+  if (requested.kind === "revoke-tokens") return await revokeTokens(deps, requested.ids);
   const isClosing = requested.kind === "close" && isOpen;
   const left = isClosing ? notEnrolledServers(deps, deps.namespace().servers()) : [];
   if (left.length > 0 && requested.kind === "close" && !requested.isForced) {
@@ -164,9 +170,31 @@ export async function changeEnrolment(
   return statusOfEnrolment(deps);
 }
 
-function commandOf({ env }: MasterDeps, requested: RequestedEnrolmentChange): EnrolmentChange {
+type ProposedChange = Exclude<RequestedEnrolmentChange, { kind: "revoke-tokens" }>;
+
+function commandOf({ env }: MasterDeps, requested: ProposedChange): EnrolmentChange {
   if (requested.kind !== "close") return requested;
-  return { kind: "close", chunkKey: env.random.bytes(CHUNK_KEY_BYTES) };
+  const chunkKey = env.random.bytes(CHUNK_KEY_BYTES);
+  return { kind: "close", chunkKey, ...(requested.rotates ? { rotates: true } : {}) };
+}
+
+/**
+ * Revokes the valid join tokens with these ids, or all. An entry gives the token the shortest validity in
+ * place of its own, and the next one removes it.
+ */
+async function revokeTokens(
+  deps: MasterDeps,
+  ids: readonly string[] | null,
+): Promise<EnrolmentStatus> {
+  const { tokens } = requireEnrolment(deps);
+  const revoked = tokens.filter(({ hash }) => ids?.includes(joinTokenId(hash)) ?? true);
+  const changeTo = (change: EnrolmentChange) => propose(deps, { kind: "change-enrolment", change });
+  await Promise.all(
+    revoked.map(({ hash }) => changeTo({ kind: "add-token", tokenHash: hash, validMs: 1 })),
+  );
+  await deps.env.clock.sleep(REVOKED_MS);
+  await changeTo({ kind: "expire-tokens" });
+  return statusOfEnrolment(deps);
 }
 
 function requireEnrolment(deps: MasterDeps): EnrolmentRecord {

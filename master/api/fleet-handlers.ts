@@ -10,8 +10,8 @@ import { missingKeys, secretsOf } from "./chunk-keys.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
 import {
   admitServer,
-  changeEnrolment as changeEnrolmentOf,
   checkEnrolled,
+  performEnrolmentChange,
   statusOfEnrolment,
 } from "./enrolment.ts";
 import {
@@ -74,7 +74,7 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
     requireLeader(deps.consensus);
     await deps.consensus.confirmRead(context.remainingMs(), context);
     beginTerm(deps);
-    return await changeEnrolmentOf(deps, request.head.change);
+    return await performEnrolmentChange(deps, request.head.change);
   });
   handlers.onCall(api.memberStatus, async (request) => {
     request.release();

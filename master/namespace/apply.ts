@@ -9,7 +9,7 @@ import {
   setHistoryRetention,
 } from "./cluster.ts";
 import type { Command, Outcome } from "./command.ts";
-import { changeEnrolment } from "./enrolment.ts";
+import { applyEnrolmentChange } from "./enrolment.ts";
 import { recordTime, stepClock } from "./history-floor.ts";
 import { reclaim } from "./reclaim.ts";
 import { Refusal, refusal } from "./refusal.ts";
@@ -119,7 +119,7 @@ function applySessionless(change: Change, command: SessionlessCommand): void {
       raiseFeatureLevel(change, command);
       break;
     case "change-enrolment":
-      changeEnrolment(change, command.change);
+      applyEnrolmentChange(change, command.change);
       break;
     default:
       unreachable(command);

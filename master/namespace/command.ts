@@ -340,8 +340,11 @@ export type EnrolmentChange =
   | { readonly kind: "expire-tokens" }
   /** From now on, a chunkserver enrols without a token. */
   | { readonly kind: "open" }
-  /** From now on, a chunkserver needs a token, and intents are signed with `chunkKey`, 32 bytes. */
-  | { readonly kind: "close"; readonly chunkKey: Uint8Array };
+  /**
+   * From now on, a chunkserver needs a token, and intents are signed with `chunkKey`, 32 bytes. Changes
+   * nothing if the enrolment is closed, unless `rotates` is true: feature level 14.
+   */
+  | { readonly kind: "close"; readonly chunkKey: Uint8Array; readonly rotates?: true };
 
 /**
  * The result of a command. Every member computes the same outcome. A refused command has changed

@@ -2,7 +2,7 @@ import { present } from "../../shared/base/assert.ts";
 import { equalBytes } from "../../shared/base/bytes.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import { type ChunkKeys, firstChunkKeys } from "../../shared/protocol/chunk-keys.ts";
-import { JOIN_TOKEN_VALID_MS_MAX } from "../../shared/protocol/enrolment-api.ts";
+import { JOIN_TOKEN_VALID_MS_MAX, JOIN_TOKENS_MAX } from "../../shared/protocol/enrolment-api.ts";
 import type { Change } from "./change.ts";
 import type { EnrolmentChange } from "./command.ts";
 import { type Key, META_KEY, prefixEnd, TABLE_BYTE } from "./keys.ts";
@@ -11,8 +11,6 @@ import { refusal } from "./refusal.ts";
 import { ENROLMENT, SERVERS } from "./tables.ts";
 
 const SECRET_BYTES = 32;
-/** Most join tokens that are valid at the same time. */
-export const JOIN_TOKENS_MAX = 64;
 /** Most versions of the chunk key that are accepted at the same time. */
 export const CHUNK_KEYS_MAX = 4;
 
@@ -37,7 +35,7 @@ export function beginEnrolment(change: Change, enrolmentKey: Uint8Array = new Ui
 }
 
 /** Applies one change of the enrolment. @throws {Refusal} INVALID_ARGUMENT, PRECONDITION_FAILED */
-export function changeEnrolment(change: Change, requested: EnrolmentChange): void {
+export function applyEnrolmentChange(change: Change, requested: EnrolmentChange): void {
   const before = present(change.enrolment, "every member supports the enrolment");
   const tokens = before.tokens.filter(({ expiresMs }) => expiresMs > change.nowMs);
   switch (requested.kind) {
@@ -52,7 +50,7 @@ export function changeEnrolment(change: Change, requested: EnrolmentChange): voi
       put(change, { ...before, tokens, isOpen: true });
       return;
     case "close":
-      if (!before.isOpen) return;
+      if (!before.isOpen && requested.rotates !== true) return;
       put(change, {
         ...before,
         ...{ tokens, isOpen: false, keys: withNewKey(change, before.keys, requested.chunkKey) },

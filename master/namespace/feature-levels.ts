@@ -22,8 +22,9 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *    11  published uploads: the operation `publish`, and segments in the staging table
  *    12  files of many chunks: copies that `reclaim` raises, restores that share a content
  *    13  enrolment of chunkservers, and versions of the chunk key
+ *    14  rotation of the chunk key while the enrolment is closed
  */
-export const FEATURE_LEVEL_MAX = 13;
+export const FEATURE_LEVEL_MAX = 14;
 /** The first level whose members support checkpoints. */
 export const FEATURE_LEVEL_CHECKPOINTS = 2;
 /** The first level whose members support unfinished uploads. */
@@ -48,6 +49,8 @@ export const FEATURE_LEVEL_PUBLISH = 11;
 export const FEATURE_LEVEL_LONG_FILES = 12;
 /** The first level at which a chunkserver must enrol. */
 export const FEATURE_LEVEL_ENROLMENT = 13;
+/** The first level at which the chunk key rotates while the enrolment is closed. */
+const FEATURE_LEVEL_ROTATION = 14;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 
@@ -94,6 +97,9 @@ export function isKnownKind(kind: string): kind is Command["kind"] {
  */
 export function checkLevel(command: Command, level: number): void {
   requireLevel(command.kind, COMMAND_LEVELS[command.kind], level);
+  if (command.kind === "change-enrolment" && "rotates" in command.change) {
+    requireLevel("a rotation of the chunk key", FEATURE_LEVEL_ROTATION, level);
+  }
   // A cluster at the highest level supports all operations.
   if (level >= FEATURE_LEVEL_MAX || command.kind !== "transact") return;
   for (const { kind } of command.operations) requireLevel(kind, OPERATION_LEVELS[kind] ?? 1, level);

@@ -17,6 +17,9 @@ export const JOIN_TOKEN_VALID_MS_MAX = 30 * DAY_MS;
 export const JOIN_TOKEN_LENGTH_MAX = 100;
 const JOIN_TOKEN_PREFIX = "ashlar-join-";
 const JOIN_TOKEN_BYTES = 32;
+const JOIN_TOKEN_ID_BYTES = 5;
+/** Most join tokens that are valid at the same time. */
+export const JOIN_TOKENS_MAX = 64;
 
 /** Makes a join token. Only its hash is sent to the masters. */
 export function makeJoinToken(random: Pick<Random, "bytes">): string {
@@ -28,6 +31,13 @@ export function joinTokenHash(hasher: Hasher, token: string): Digest {
   return hasher.deriveKey("ashlar 2026 join token", new TextEncoder().encode(token));
 }
 
+/** Returns the id of a join token. It is part of the hash of a random secret, so it tells nothing about the token. */
+export function joinTokenId(tokenHash: Uint8Array): string {
+  return toHex(tokenHash.subarray(0, JOIN_TOKEN_ID_BYTES));
+}
+
+const joinTokenIdSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{10}$/));
+
 const enrolmentStatusSchema = v.object({
   /** Whether a chunkserver enrols without a token. */
   isOpen: v.boolean(),
@@ -35,8 +45,8 @@ const enrolmentStatusSchema = v.object({
   keyVersion: countSchema,
   /** All versions that are accepted, oldest first. */
   acceptedVersions: v.array(countSchema),
-  /** When each join token expires, in cluster time. */
-  tokens: v.array(v.object({ expiresMs: shownTimeMsSchema })),
+  /** The valid join tokens: their ids (`joinTokenId`), and when they expire, in cluster time. */
+  tokens: v.array(v.object({ id: joinTokenIdSchema, expiresMs: shownTimeMsSchema })),
   /** The live chunkservers that have not proved their credential to this leader. */
   notEnrolled: v.array(serverLocationSchema),
   /** The recorded chunkservers that are not live. It is not known whether they have enrolled. */
@@ -53,10 +63,14 @@ export const enrolmentStatus = defineCall(
   enrolmentStatusSchema,
 );
 
+/** Ids of join tokens. Null: all. */
+const joinTokenIdsSchema = v.pipe(v.array(joinTokenIdSchema), v.maxLength(JOIN_TOKENS_MAX));
+
 /**
  * Changes the enrolment and returns it. Repeating a change is not an error. Closing rotates the chunk key
- * if the enrolment was open; it is refused with PRECONDITION_FAILED while a live chunkserver has not
- * enrolled, unless it is forced.
+ * if the enrolment was open, or if `rotates` is true, which needs feature level 14. It is refused with
+ * PRECONDITION_FAILED while a live chunkserver has not enrolled, unless it is forced. Unknown ids of tokens to
+ * revoke are ignored.
  */
 export const changeEnrolment = defineCall(
   "fleet.change-enrolment",
@@ -65,7 +79,12 @@ export const changeEnrolment = defineCall(
     change: v.variant("kind", [
       v.object({ kind: v.literal("add-token"), tokenHash: digestSchema, validMs: countSchema }),
       v.object({ kind: v.literal("open") }),
-      v.object({ kind: v.literal("close"), isForced: v.boolean() }),
+      v.object({ kind: v.literal("revoke-tokens"), ids: v.nullable(joinTokenIdsSchema) }),
+      v.object({
+        kind: v.literal("close"),
+        isForced: v.boolean(),
+        rotates: v.optional(v.boolean(), false),
+      }),
     ]),
   }),
   enrolmentStatusSchema,

@@ -80,6 +80,20 @@ describe("chunkservers that are started by hand", () => {
     assert.ok(!config.includes("ashlar-join-"));
   });
 
+  it("are not added while there are too many join tokens, which is said at once", async () => {
+    const { enrolment } = started.fileSystem;
+    const { tokens } = await enrolment.status();
+    const missing = Array.from({ length: 64 - tokens.length }, () => enrolment.makeToken());
+    await Promise.all(missing);
+    const { status, stderr } = await started.run("cluster", "add", "chunkserver", "--json");
+    assert.equal(status, 6, stderr);
+    assert.match(stderr, /PRECONDITION_FAILED/);
+    assert.match(stderr, /fewer than 64 valid tokens: revoke one \(ashlar server token revoke\)/);
+    assert.ok(!stderr.includes("TIMEOUT"), stderr);
+    assert.equal(started.cluster.nodes.filter(({ role }) => role === "chunkserver").length, 1);
+    await enrolment.revokeTokens("all");
+  });
+
   it("see an open enrolment in `ashlar status`, until it is closed with a new key", async () => {
     assert.match(await started.ok("server", "enrolment", "open"), /^enrolment: open/);
     const { stdout } = await started.run("status");

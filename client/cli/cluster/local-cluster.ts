@@ -235,13 +235,17 @@ export class LocalCluster {
     });
   }
 
-  /** Returns a join token. Undefined if the masters do not answer: they may need none. */
+  /**
+   * Returns a join token. Undefined if the masters do not answer: they may need none.
+   *
+   * @throws {AshlarError} PRECONDITION_FAILED if there are too many valid tokens
+   */
   async #joinTokenIfServing(): Promise<string | undefined> {
     try {
       return await this.#joinToken({ timeoutMs: STATUS_TIMEOUT_MS });
     } catch (error) {
-      if (isAshlarError(error)) return undefined;
-      throw error;
+      if (!isAshlarError(error) || error.code === "PRECONDITION_FAILED") throw error;
+      return undefined;
     }
   }
 

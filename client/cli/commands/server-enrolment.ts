@@ -1,28 +1,44 @@
-import { formatCount, formatTime } from "../../../shared/display/format.ts";
+import { formatTime } from "../../../shared/display/format.ts";
 import type { EnrolmentStatus } from "../../../shared/protocol/enrolment-api.ts";
 import { serverLabel } from "../../../shared/protocol/intent.ts";
 import type { FileSystem } from "../../file-system.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
+import { requireAction } from "../require-action.ts";
 
-export const run: RunCommand = async (context, [action = "status"], options) => {
-  const { output } = context;
+const ACTIONS = ["status", "open", "close"] as const;
+type Action = (typeof ACTIONS)[number];
+
+export const run: RunCommand = async (context, [given = "status"], options) => {
+  const { output, signal } = context;
+  const action = requireAction(given, ACTIONS);
   const fileSystem = await context.fileSystem();
+  const before = action === "close" ? await fileSystem.enrolment.status({ signal }) : null;
   const status = await perform(fileSystem, action, { context, options });
   if (output.options.json) {
     await output.json("ashlar.enrolment/1", jsonOf(status));
     return;
   }
+  if (output.options.quiet) {
+    await output.line(status.isOpen ? "open" : "closed");
+    return;
+  }
   for (const line of linesOf(status)) await output.line(line);
+  if (before !== null && before.keyVersion === status.keyVersion) {
+    output.note("it was closed before: the key was not rotated; to rotate it, use --rotate");
+  }
 };
 
 function perform(
   { enrolment }: FileSystem,
-  action: string,
+  action: Action,
   { context, options }: { readonly context: CommandContext; readonly options: OptionValues },
 ): Promise<EnrolmentStatus> {
   const { signal } = context;
   if (action === "open") return enrolment.open({ signal });
-  if (action === "close") return enrolment.close({ signal, force: options["force"] === true });
+  if (action === "close") {
+    const [force, rotate] = [options["force"] === true, options["rotate"] === true];
+    return enrolment.close({ signal, force, rotate });
+  }
   return enrolment.status({ signal });
 }
 
@@ -31,7 +47,7 @@ function jsonOf(status: EnrolmentStatus): Record<string, unknown> {
     is_open: status.isOpen,
     key_version: status.keyVersion,
     accepted_key_versions: status.acceptedVersions,
-    tokens: status.tokens.map(({ expiresMs }) => ({ expires: formatTime(expiresMs) })),
+    tokens: status.tokens.map(({ id, expiresMs }) => ({ id, expires: formatTime(expiresMs) })),
     not_enrolled: status.notEnrolled.map(({ serverId }) => serverId),
     silent: status.silent.map(({ serverId }) => serverId),
   };
@@ -46,11 +62,9 @@ function linesOf(status: EnrolmentStatus): string[] {
       ? "enrolment: open: any process that reaches the masters can become a chunkserver"
       : "enrolment: closed: a new chunkserver needs a token of `ashlar server token`",
     `chunk key: version ${keyVersion}${accepted}`,
-    ...(tokens.length === 0
-      ? ["join tokens: none"]
-      : [
-          `join tokens: ${formatCount(tokens.length, "token")}, valid until ${tokens.map(({ expiresMs }) => formatTime(expiresMs)).join(", ")}`,
-        ]),
+    tokens.length === 0
+      ? "join tokens: none"
+      : `join tokens: ${tokens.length}, the last valid until ${formatTime(Math.max(...tokens.map(({ expiresMs }) => expiresMs)))}; ashlar server token list`,
     ...notEnrolled.map((server) => `not enrolled: ${serverLabel(server)}`),
     ...silent.map(
       (server) => `not live: ${serverLabel(server)}: without a credential it needs a token`,

@@ -2,14 +2,19 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { chunkKeysOf } from "../../../master/api/chunk-keys.ts";
 import { verifyOperation } from "../../../master/api/verify-receipts.ts";
-import { FEATURE_LEVEL_ENROLMENT } from "../../../master/namespace/feature-levels.ts";
+import {
+  FEATURE_LEVEL_ENROLMENT,
+  FEATURE_LEVEL_MAX,
+} from "../../../master/namespace/feature-levels.ts";
 import { present } from "../../../shared/base/assert.ts";
 import type { Digest, LogIndex } from "../../../shared/base/ids.ts";
 import { keyOfIndex } from "../../../shared/protocol/chunk-keys.ts";
 import {
   changeEnrolment,
   enrolmentStatus,
+  JOIN_TOKENS_MAX,
   joinTokenHash,
+  joinTokenId,
 } from "../../../shared/protocol/enrolment-api.ts";
 import { heartbeat } from "../../../shared/protocol/fleet-api.ts";
 import { signReceipt } from "../../../shared/protocol/intent.ts";
@@ -44,8 +49,8 @@ async function addToken(leader: FleetLeader, token: string): Promise<void> {
   await leader.call(OPERATOR, changeEnrolment, { change });
 }
 
-const close = (leader: FleetLeader, isForced = false) =>
-  leader.call(OPERATOR, changeEnrolment, { change: { kind: "close", isForced } });
+const close = (leader: FleetLeader, isForced = false, rotates = false) =>
+  leader.call(OPERATOR, changeEnrolment, { change: { kind: "close", isForced, rotates } });
 
 /** Enrols a server: registers it twice, as a chunkserver does. @returns its credential */
 async function enrol(leader: FleetLeader, name: string, token: string | null = null) {
@@ -67,6 +72,69 @@ describe("a join token", () => {
     for (const name of ["one", "two"]) {
       assert.notEqual(next.registry.liveness(serverId(name)), "stopped");
     }
+  });
+});
+
+describe("a revoked join token", () => {
+  /** Revokes tokens by their ids, or all, while the time goes by. */
+  async function revoke(leader: FleetLeader, ids: string[] | null) {
+    const change = { kind: "revoke-tokens", ids } as const;
+    const revoked = leader.call(OPERATOR, changeEnrolment, { change });
+    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+    leader.machine.nowMs += 2;
+    await leader.clock.advance(4);
+    return revoked;
+  }
+  const withToken = (leader: FleetLeader, name: string, token: string) =>
+    leader.register(connectionOf(name), name, { proof: { credential: null, token } });
+
+  it("admits no chunkserver, and the other tokens stay", async () => {
+    const leader = await leaderOf();
+    for (const token of ["one", "two"]) await addToken(leader, token);
+    const { credential } = await enrol(leader, "s1", "one");
+    const { tokens } = await leader.call(OPERATOR, enrolmentStatus, {});
+    const [first, second] = ["one", "two"].map((token) =>
+      joinTokenId(joinTokenHash(hasher, token)),
+    );
+    assert.deepEqual(
+      tokens.map(({ id }) => id),
+      [first, second],
+    );
+    const after = await revoke(leader, [first ?? "", "0000000000"]);
+    assert.deepEqual(
+      after.tokens.map(({ id }) => id),
+      [second],
+    );
+    assert.equal(leader.machine.namespace.enrolment()?.tokens.length, 1, "the state forgets it");
+    await assert.rejects(withToken(leader, "s2", "one"), hasCode("NOT_ENROLLED"));
+    await withToken(leader, "s2", "two");
+    const proof = { credential, token: null };
+    await leader.register(connectionOf("s1"), "s1", { proof });
+  });
+
+  it("can be each of the most tokens that are possible", async () => {
+    const leader = await leaderOf();
+    for (let number = 1; number <= JOIN_TOKENS_MAX; number += 1) {
+      await addToken(leader, `token ${number}`);
+    }
+    await assert.rejects(addToken(leader, "more"), (error: Error) => {
+      assert.match(error.message, /fewer than 64 valid tokens: revoke one/);
+      return hasCode("PRECONDITION_FAILED")(error);
+    });
+    assert.deepEqual((await revoke(leader, null)).tokens, []);
+    await addToken(leader, "more");
+    await assert.rejects(withToken(leader, "s1", "token 64"), hasCode("NOT_ENROLLED"));
+  });
+});
+
+describe("a rotation of the chunk key of a closed enrolment", () => {
+  it("needs its feature level, and closing alone rotates nothing", async () => {
+    const leader = await leaderOf();
+    assert.equal((await close(leader)).keyVersion, 1);
+    await assert.rejects(close(leader, false, true), hasCode("VERSION_MISMATCH"));
+    leader.machine.apply(raiseTo(FEATURE_LEVEL_MAX));
+    assert.equal((await close(leader, false, true)).keyVersion, 2);
+    assert.equal((await close(leader)).keyVersion, 2);
   });
 });
 

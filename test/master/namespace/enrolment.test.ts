@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { EnrolmentChange, Outcome } from "../../../master/namespace/command.ts";
-import { CHUNK_KEYS_MAX, JOIN_TOKENS_MAX } from "../../../master/namespace/enrolment.ts";
+import { CHUNK_KEYS_MAX } from "../../../master/namespace/enrolment.ts";
 import { FEATURE_LEVEL_ENROLMENT } from "../../../master/namespace/feature-levels.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
 import { keyOfIndex } from "../../../shared/protocol/chunk-keys.ts";
-import { JOIN_TOKEN_VALID_MS_MAX } from "../../../shared/protocol/enrolment-api.ts";
+import {
+  JOIN_TOKEN_VALID_MS_MAX,
+  JOIN_TOKENS_MAX,
+} from "../../../shared/protocol/enrolment-api.ts";
 import {
   assertOk,
   BOOTSTRAP,
@@ -72,6 +75,9 @@ describe("the enrolment of chunkservers", () => {
     assert.deepEqual(keyOfIndex(keys, machine.index), secret(9));
     assertOk(change(machine, { kind: "close", chunkKey: secret(8) }));
     assert.deepEqual(versionsOf(machine), [1, 2], "closing again rotates nothing");
+    assertOk(change(machine, { kind: "close", chunkKey: secret(7), rotates: true }));
+    assert.deepEqual(versionsOf(machine), [1, 2, 3]);
+    assert.deepEqual(keyOfIndex(enrolmentOf(machine).keys, machine.index), secret(7));
   });
 
   it("drops a version when the intent floor has passed its last intent, not before", async () => {

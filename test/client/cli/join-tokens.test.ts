@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { jsonLines, runCli } from "../../support/memory-cli-env.ts";
+import { LoopbackCluster } from "../support/loopback-cluster.ts";
+
+async function startCluster() {
+  const cluster = await LoopbackCluster.start(1, { defaultCopies: 1, defaultCopiesMin: 1 });
+  const variables = { ASHLAR_CLUSTER: cluster.masterAddresses.join(",") };
+  const run = (...words: string[]) => runCli(words, { variables });
+  return { cluster, run };
+}
+
+describe("ashlar server token", () => {
+  it("makes tokens, lists their ids and revokes them", async () => {
+    const { cluster, run } = await startCluster();
+    await using _cluster = cluster;
+    assert.equal((await run("server", "token", "revoke", "--all")).status, 0);
+    assert.match((await run("server", "token", "list")).stderr, /no valid join tokens/);
+    const made = jsonLines((await run("server", "token", "--json")).stdout)[0];
+    const id = String(made?.["id"]);
+    assert.match(id, /^[0-9a-f]{10}$/);
+    assert.ok(!String(made?.["token"]).includes(id), "the id is no part of the secret");
+    const other = await run("server", "token", "create", "--valid", "2h");
+    const [, otherId = ""] = /revoke ([0-9a-f]{10})/.exec(other.stderr) ?? [];
+    assert.equal((await run("server", "token", "list", "-q")).stdout, `${id}\n${otherId}\n`);
+    assert.match((await run("server", "token", "list")).stdout, /^ID +EXPIRES \(UTC\)\n/);
+    const revoked = await run("server", "token", "revoke", id);
+    assert.deepEqual([revoked.status, revoked.stderr], [0, "revoked 1 join token\n"]);
+    const listed = jsonLines((await run("server", "token", "list", "--json")).stdout);
+    assert.deepEqual(
+      listed.map((line) => line["id"]),
+      [otherId],
+    );
+    const again = await run("server", "token", "revoke", id, otherId);
+    assert.equal(again.status, 3);
+    assert.match(again.stderr, new RegExp(`No such join token: ${id}`));
+    assert.equal((await run("server", "token", "list", "-q")).stdout, `${otherId}\n`);
+    await run("server", "token", "revoke", "--all");
+    assert.equal((await run("server", "token", "list", "-q")).stdout, "");
+  });
+
+  it("refuses unknown actions, ids without an action, and a validity in words", async () => {
+    const { cluster, run } = await startCluster();
+    await using _cluster = cluster;
+    const refused = async (expected: RegExp, ...words: string[]): Promise<void> => {
+      const { status, stdout, stderr } = await run("server", ...words);
+      assert.deepEqual([status, stdout], [2, ""], words.join(" "));
+      assert.match(stderr, expected);
+    };
+    await refused(/expected one of create, list, revoke/, "token", "delete");
+    await refused(/expected no ids/, "token", "list", "0a1b2c3d4e");
+    await refused(/expected either ids or --all/, "token", "revoke");
+    await refused(/expected either ids or --all/, "token", "revoke", "--all", "0a1b2c3d4e");
+    await refused(/from 1ms to 30d: current value is 31d/, "token", "--valid", "31d");
+    await refused(/expected one of status, open, close/, "enrolment", "opne");
+  });
+});
+
+describe("ashlar server enrolment", () => {
+  it("prints one word with --quiet, and says when closing did not rotate the key", async () => {
+    const { cluster, run } = await startCluster();
+    await using _cluster = cluster;
+    assert.equal((await run("server", "enrolment", "-q")).stdout, "closed\n");
+    const closed = await run("server", "enrolment", "close");
+    assert.match(closed.stdout, /chunk key: version 1\n/);
+    assert.match(closed.stderr, /the key was not rotated; to rotate it, use --rotate/);
+    const rotated = await run("server", "enrolment", "close", "--rotate");
+    assert.match(rotated.stdout, /chunk key: version 2/);
+    assert.equal(rotated.stderr, "");
+    assert.equal((await run("server", "enrolment", "open", "-q")).stdout, "open\n");
+  });
+});
