@@ -49,7 +49,7 @@ const packr = new Packr({ useRecords: false });
 export const RECORD_VERSION = 1;
 
 /** Returns the fields of a row of a table of msgpack arrays. */
-export function fieldsOf(bytes: Uint8Array): Fields {
+function fieldsOf(bytes: Uint8Array): Fields {
   const fields = packr.unpack(bytes) as unknown[];
   assert(fields.shift() === RECORD_VERSION, "the version of a record is supported");
   return fields;

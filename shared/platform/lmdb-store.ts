@@ -386,7 +386,7 @@ function* readRange(
   const entries = database.getRange(
     transaction === undefined ? bounds : { ...bounds, transaction },
   );
-  for (const { key, value } of entries) yield { key: plain(key), value: plain(value) };
+  for (const { key, value } of entries) yield { key, value: plain(value) };
 }
 
 /** Up to this length the engine keeps an array in its heap, until its buffer is used. */
