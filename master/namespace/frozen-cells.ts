@@ -1,6 +1,6 @@
 import type { StoreChange } from "../../shared/ports/ordered-store.ts";
 import { type Key, putText } from "./keys.ts";
-import { type Cell, DELETED, type Layer } from "./layer.ts";
+import type { Cell, Layer } from "./layer.ts";
 
 /**
  * Size of the arrays that hold the encoded keys. One array for each key would be too many objects.
@@ -36,7 +36,7 @@ export class FrozenCells {
     for (; this.#position < end; this.#position += 1) {
       const key = this.#keys[this.#position] as Key;
       const { table, value, isFresh } = this.#cells[this.#position] as Cell;
-      const bytes = value === DELETED ? null : table.encode(value, key);
+      const bytes = table === null ? null : table.encode(value, key);
       visit({ key: this.#keyBytes(key), value: bytes }, isFresh);
     }
     return this.#position < this.#keys.length;

@@ -8,17 +8,15 @@ type Order = InstanceType<typeof BTree<Key, undefined>>;
 
 /** The changed value of one key. It hides the values in older layers and in the store. */
 export interface Cell {
-  readonly table: Table<unknown>;
-  /** The new value, or DELETED. */
+  /** The table of the new value. Null if the key was deleted. */
+  readonly table: Table<unknown> | null;
+  /** The new value. Undefined if the key was deleted. */
   readonly value: unknown;
-  /** Whether older layers and the store have no value under the key. Always false for DELETED. */
+  /** Whether older layers and the store have no value under the key. Always false for a deleted key. */
   readonly isFresh: boolean;
   /** Approximate memory of the cell, its key and its value. */
   readonly sizeBytes: number;
 }
-
-/** The value of a key that was deleted. */
-export const DELETED: unique symbol = Symbol("deleted");
 
 /** Approximate memory of a cell without its key and value: the cell object, map and tree slots. */
 const CELL_BYTES = 250;
@@ -29,9 +27,12 @@ const compareKeys = (left: Key, right: Key): number => {
 };
 
 /**
- * Changes that are not in the store yet: a map for lookups, and a sorted tree of its keys for
- * ranges. New keys are added to the tree by the first range read after them, because most layers
+ * Changes that are not in the store yet: a map for lookups, and a sorted tree of the keys that have a value,
+ * for ranges. New keys are added to the tree by the first range read after them, because most layers
  * are written to the store before any range read.
+ *
+ * A range needs no order of the deleted keys: it looks each key of older layers and of the store up in the map.
+ * The tree may also have keys that were deleted later.
  */
 export class Layer {
   readonly #cells = new Map<Key, Cell>();
@@ -54,8 +55,8 @@ export class Layer {
 
   /** Sets the cell of a key. @param before the result of `get` for this key */
   set(key: Key, cell: Cell, before: Cell | undefined): void {
-    if (before === undefined) this.#unsorted.push(key);
-    else this.#sizeBytes -= before.sizeBytes;
+    if (cell.table !== null && (before?.table ?? null) === null) this.#unsorted.push(key);
+    if (before !== undefined) this.#sizeBytes -= before.sizeBytes;
     this.#cells.set(key, cell);
     this.#sizeBytes += cell.sizeBytes;
   }
@@ -76,7 +77,7 @@ export class Layer {
     });
   }
 
-  /** Returns the first key at or after `key`. */
+  /** Returns the first key with a value at or after `key`. Some of the keys may have been deleted. */
   keyFrom(key: Key): Key | undefined {
     return this.#cells.has(key) ? key : this.#sorted().nextHigherKey(key);
   }
@@ -90,12 +91,24 @@ export class Layer {
   }
 }
 
-/** Makes a cell and computes its size. */
+/** Makes the cell of a new value and computes its size. */
 export function makeCell(
   key: Key,
-  fields: { readonly table: Table<unknown>; readonly value: unknown; readonly isFresh: boolean },
+  { table, value, isFresh }: Omit<Cell, "sizeBytes"> & { readonly table: Table<unknown> },
 ): Cell {
-  const { table, value, isFresh } = fields;
-  const valueBytes = value === DELETED ? 0 : table.sizeBytes(value);
-  return { table, value, isFresh, sizeBytes: CELL_BYTES + key.length * 2 + valueBytes };
+  const sizeBytes = CELL_BYTES + key.length * 2 + table.sizeBytes(value);
+  return { table, value, isFresh, sizeBytes };
+}
+
+/** Cells of deleted keys by the length of the key. They are shared: a reclaim step deletes thousands of keys. */
+const DELETED_CELLS: Cell[] = [];
+
+/** Returns the cell of a deleted key. */
+export function deletedCell(key: Key): Cell {
+  const known = DELETED_CELLS[key.length];
+  if (known !== undefined) return known;
+  const sizeBytes = CELL_BYTES + key.length * 2;
+  const cell: Cell = { table: null, value: undefined, isFresh: false, sizeBytes };
+  DELETED_CELLS[key.length] = cell;
+  return cell;
 }

@@ -39,8 +39,8 @@ export class MeteredOverlay implements RecordReader {
     this.#overlay.insert(table, key, value);
   }
 
-  delete<Value>(table: Table<Value>, key: Key): void {
+  delete(key: Key): void {
     this.#meter.countWrite();
-    this.#overlay.delete(table, key);
+    this.#overlay.delete(key);
   }
 }

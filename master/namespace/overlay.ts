@@ -4,7 +4,7 @@ import type { OrderedStore } from "../../shared/ports/ordered-store.ts";
 import { EmptyRanges } from "./empty-ranges.ts";
 import { FrozenCells } from "./frozen-cells.ts";
 import { bytesToText, type Key, keyAfter, textToBytes, textToHex } from "./keys.ts";
-import { type Cell, DELETED, Layer, makeCell } from "./layer.ts";
+import { type Cell, deletedCell, Layer, makeCell } from "./layer.ts";
 import { ReadCache } from "./read-cache.ts";
 import type { Table } from "./tables.ts";
 
@@ -48,7 +48,7 @@ export class Overlay implements RecordReader {
   readonly #frozen: Layer[] = [];
   readonly #emptyRanges = new EmptyRanges();
   /** The cell in the active layer before each change since `begin`. Null outside of an entry. */
-  #journal: { readonly key: Key; readonly before: Cell | undefined }[] | null = null;
+  #journal: Journal | null = null;
 
   constructor(options: {
     readonly store: ValueStore;
@@ -74,7 +74,7 @@ export class Overlay implements RecordReader {
   /** Returns the value of a key. @throws {AshlarError} STORE_CORRUPT if it cannot be decoded */
   get<Value>(table: Table<Value>, key: Key): Value | undefined {
     const cell = this.#cell(key);
-    if (cell !== undefined) return cellValue<Value>(cell);
+    if (cell !== undefined) return cell.value as Value | undefined;
     const cached = this.#cache.get(key) as Value | undefined;
     if (cached !== undefined) return cached;
     const value = this.#load(table, key);
@@ -87,7 +87,7 @@ export class Overlay implements RecordReader {
   /** Writes the value of a key, which may already have a value. */
   set<Value>(table: Table<Value>, key: Key, value: Value): void {
     const before = this.#active.get(key);
-    this.#write(table, key, { value, before, isFresh: before?.isFresh ?? false });
+    this.#put(table, key, { value, before, isFresh: before?.isFresh ?? false });
   }
 
   /**
@@ -97,19 +97,19 @@ export class Overlay implements RecordReader {
    */
   insert<Value>(table: Table<Value>, key: Key, value: Value): void {
     const before = this.#active.get(key);
-    assert(before === undefined || before.value === DELETED, "an inserted key has no value");
-    this.#write(table, key, { value, before, isFresh: before === undefined });
+    assert(before === undefined || before.table === null, "an inserted key has no value");
+    this.#put(table, key, { value, before, isFresh: before === undefined });
   }
 
   /** Deletes the value of a key, if there is one. */
-  delete<Value>(table: Table<Value>, key: Key): void {
+  delete(key: Key): void {
     const before = this.#active.get(key);
     if (before?.isFresh === true) {
       this.#active.forget(key);
-      this.#journal?.push({ key, before });
-      return;
+    } else {
+      this.#active.set(key, deletedCell(key), before);
     }
-    this.#write(table, key, { value: DELETED, before, isFresh: false });
+    this.#journal?.add(key, before);
   }
 
   /**
@@ -127,9 +127,8 @@ export class Overlay implements RecordReader {
     try {
       for (; merged.key !== undefined; merged.advance()) {
         const { key } = merged;
-        const isChanged = layers.some((cursor) => cursor.key === key);
-        const cell = isChanged ? this.#cell(key) : undefined;
-        if (cell?.value === DELETED) {
+        const cell = this.#cell(key);
+        if (cell?.table === null) {
           hasDeleted = true;
           continue;
         }
@@ -152,7 +151,7 @@ export class Overlay implements RecordReader {
   /** Starts an entry: until `end`, `rollback` can undo the changes since this call. */
   begin(): void {
     assert(this.#journal === null, "only one entry is applied at a time");
-    this.#journal = [];
+    this.#journal = new Journal();
   }
 
   /** Ends an entry. Its changes can no longer be undone. */
@@ -164,12 +163,12 @@ export class Overlay implements RecordReader {
   /** Undoes every change since `begin`, in reverse order. The entry may make more changes. */
   rollback(): void {
     assert(this.#journal !== null, "an entry is being applied");
-    for (const { key, before } of this.#journal.reverse()) {
+    this.#journal.undo((key, before) => {
       if (before === undefined) this.#active.forget(key);
       else this.#active.set(key, before, this.#active.get(key));
       this.#emptyRanges.cut(key);
-    }
-    this.#journal = [];
+    });
+    this.#journal = new Journal();
   }
 
   /** Appends the active layer to the frozen layers, to be written in one commit. */
@@ -193,7 +192,7 @@ export class Overlay implements RecordReader {
     oldest.forEach((key, { table, value, isFresh }) => {
       // New values are not cached before their first read: the garbage collector would copy them.
       if (isFresh) return;
-      if (value !== DELETED && table.isCached(value)) {
+      if (table?.isCached(value) === true) {
         this.#cache.set(key, value, cacheBytes(table, key, value));
         return;
       }
@@ -212,23 +211,15 @@ export class Overlay implements RecordReader {
     return undefined;
   }
 
-  #write<Value>(
+  #put<Value>(
     table: Table<Value>,
     key: Key,
-    {
-      value,
-      before,
-      isFresh,
-    }: {
-      readonly value: unknown;
-      readonly before: Cell | undefined;
-      readonly isFresh: boolean;
-    },
+    { before, ...fields }: Pick<Cell, "value" | "isFresh"> & { readonly before: Cell | undefined },
   ): void {
-    if (value !== DELETED) this.#emptyRanges.cut(key);
-    const cell = makeCell(key, { table: table as Table<unknown>, value, isFresh });
+    this.#emptyRanges.cut(key);
+    const cell = makeCell(key, { table: table as Table<unknown>, ...fields });
     this.#active.set(key, cell, before);
-    this.#journal?.push({ key, before });
+    this.#journal?.add(key, before);
   }
 
   #load<Value>(table: Table<Value>, key: Key): Value | undefined {
@@ -265,8 +256,22 @@ function damaged(key: Key, cause: unknown): AshlarError {
   );
 }
 
-function cellValue<Value>(cell: Cell): Value | undefined {
-  return cell.value === DELETED ? undefined : (cell.value as Value);
+/** The cells before the changes of one entry, in two arrays: an object for each change costs more. */
+class Journal {
+  readonly #keys: Key[] = [];
+  readonly #cells: (Cell | undefined)[] = [];
+
+  add(key: Key, before: Cell | undefined): void {
+    this.#keys.push(key);
+    this.#cells.push(before);
+  }
+
+  /** Calls `restore` for each change, the last one first. */
+  undo(restore: (key: Key, before: Cell | undefined) => void): void {
+    for (let index = this.#keys.length - 1; index >= 0; index -= 1) {
+      restore(this.#keys[index] as Key, this.#cells[index]);
+    }
+  }
 }
 
 function cacheBytes<Value>(table: Table<Value>, key: Key, value: Value): number {

@@ -35,7 +35,7 @@ describe("Overlay", () => {
   it("does not write a row that is inserted and deleted before a flush", async () => {
     const { overlay, store } = await openOverlay();
     for (let index = 1; index <= 5; index += 1) overlay.insert(TIMES, key(index), index);
-    for (let index = 1; index <= 4; index += 1) overlay.delete(TIMES, key(index));
+    for (let index = 1; index <= 4; index += 1) overlay.delete(key(index));
     const changes = await flush(overlay, store);
     assert.deepEqual(
       changes.map((change) => [change.key, change.isFresh]),
@@ -48,7 +48,7 @@ describe("Overlay", () => {
     overlay.insert(TIMES, key(1), 1);
     overlay.insert(TIMES, key(2), 2);
     await flush(overlay, store);
-    overlay.delete(TIMES, key(1));
+    overlay.delete(key(1));
     overlay.insert(TIMES, key(1), 10); // The store still has the old row.
     overlay.set(TIMES, key(2), 20);
     overlay.set(TIMES, key(3), 30);
@@ -74,11 +74,11 @@ describe("Overlay", () => {
     overlay.insert(ENTRIES, path, entryOf(1, true));
     await flush(overlay, store);
     overlay.get(ENTRIES, path); // Entries of directories are cached, those of files are not.
-    overlay.delete(ENTRIES, path);
+    overlay.delete(path);
     overlay.insert(ENTRIES, path, entryOf(2, false));
     await flush(overlay, store);
     assert.deepEqual(overlay.get(ENTRIES, path), entryOf(2, false));
-    overlay.delete(ENTRIES, path);
+    overlay.delete(path);
     overlay.insert(ENTRIES, path, entryOf(3, true));
     await flush(overlay, store);
     overlay.set(ENTRIES, path, entryOf(4, false));
@@ -90,10 +90,10 @@ describe("Overlay", () => {
     const { overlay } = await openOverlay();
     overlay.insert(TIMES, key(1), 1);
     overlay.begin();
-    overlay.delete(TIMES, key(1));
+    overlay.delete(key(1));
     overlay.insert(TIMES, key(1), 2);
     overlay.insert(TIMES, key(2), 2);
-    overlay.delete(TIMES, key(2));
+    overlay.delete(key(2));
     overlay.rollback();
     overlay.end();
     assert.deepEqual(overlay.rows(TIMES, ALL, 10), [{ key: key(1), value: 1 }]);
@@ -105,9 +105,9 @@ describe("Overlay", () => {
     const scan = (): number[] => overlay.rows(TIMES, ALL, 10).map(({ value }) => value);
     for (const index of [7, 3, 5]) overlay.insert(TIMES, key(index), index);
     assert.deepEqual(scan(), [3, 5, 7]);
-    overlay.delete(TIMES, key(3));
+    overlay.delete(key(3));
     for (const index of [4, 9]) overlay.insert(TIMES, key(index), index);
-    overlay.delete(TIMES, key(9));
+    overlay.delete(key(9));
     overlay.insert(TIMES, key(3), 3);
     assert.deepEqual(scan(), [3, 4, 5, 7]);
   });
@@ -145,7 +145,7 @@ class OverlayModel {
 
   #changeRow(index: number, value: number): void {
     if (this.below(3) > 0) {
-      this.#overlay.delete(TIMES, key(index));
+      this.#overlay.delete(key(index));
       this.#model.delete(index);
     } else {
       this.#overlay.set(TIMES, key(index), value);
