@@ -2,7 +2,11 @@ import { assert } from "../../shared/base/assert.ts";
 import type { ChunkId, InodeId, LogIndex } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import { CostMeter, ENTRY_UNITS_MAX } from "./cost.ts";
-import { FEATURE_LEVEL_COST, FEATURE_LEVEL_LONG_FILES } from "./feature-levels.ts";
+import {
+  FEATURE_LEVEL_COST,
+  FEATURE_LEVEL_LONG_FILES,
+  FEATURE_LEVEL_REMOVED,
+} from "./feature-levels.ts";
 import type { FeedRecord } from "./feed-records.ts";
 import { FEED, feedKey, storedBytes } from "./feed-table.ts";
 import {
@@ -15,11 +19,10 @@ import {
   type Key,
   META_KEY,
   positionKey,
-  TABLE_BYTE,
-  u64,
 } from "./keys.ts";
 import { MeteredOverlay } from "./metered-overlay.ts";
 import type { Overlay } from "./overlay.ts";
+import { RECLAIM_KIND, type ReclaimKind, reclaimKey, removedKey } from "./reclaim-queue.ts";
 import type {
   ChunkRecord,
   DirectoryRecord,
@@ -39,32 +42,6 @@ import {
   type UnversionedTable,
 } from "./tables.ts";
 import { ENTRIES, HISTORY, INODES, type VersionedRecord } from "./tree-tables.ts";
-
-/**
- * The kinds of subjects in the reclaim queue. The code is the second part of the row's key, so it
- * is on disk. "history" sorts first: within one index, superseded positions release their chunks
- * before the content of these positions is removed.
- */
-export const RECLAIM_KIND = {
-  history: "1",
-  content: "2",
-  inode: "3",
-  staged: "4",
-  copies: "5",
-} as const;
-/** A code of `RECLAIM_KIND`, one character. */
-export type ReclaimKind = (typeof RECLAIM_KIND)[keyof typeof RECLAIM_KIND];
-
-/**
- * Returns the key of a row of the reclaim queue.
- *
- * @param index the entry that made the subject invisible
- * @param subject a history key, a content id, an inode id, a session id, or what `raise-copies.ts` encodes,
- *   depending on `kind`
- */
-export function reclaimKey(index: LogIndex, kind: ReclaimKind, subject: ByteText): Key {
-  return (TABLE_BYTE.reclaim + u64(index) + kind + subject) as Key;
-}
 
 type Mutable<Value> = { -readonly [Field in keyof Value]: Value[Field] };
 
@@ -128,6 +105,11 @@ export class Change extends State {
   /** Whether `FEATURE_LEVEL_LONG_FILES` is reached. Not counted: the units of lower levels must not change. */
   get isLongWorkDivided(): boolean {
     return new State(this.#layers).featureLevel >= FEATURE_LEVEL_LONG_FILES;
+  }
+
+  /** Whether `FEATURE_LEVEL_REMOVED` is reached. Not counted, as above. */
+  get #isRemovalOneRow(): boolean {
+    return new State(this.#layers).featureLevel >= FEATURE_LEVEL_REMOVED;
   }
 
   /** Counts the bytes of the command. */
@@ -235,7 +217,33 @@ export class Change extends State {
   /** Deletes a directory entry. The old record moves to the history. */
   deleteEntry(parent: InodeId, name: ByteText): void {
     this.#supersede(ENTRIES, entryKey(parent, name));
-    this.#overlay.delete(ENTRIES, entryKey(parent, name));
+    this.#overlay.delete(entryKey(parent, name));
+  }
+
+  /**
+   * Deletes an inode and its directory entry. Both move to the history, and one row of the reclaim queue names
+   * them: "removed" in `RECLAIM_KIND`.
+   *
+   * @returns false if nothing was changed: below `FEATURE_LEVEL_REMOVED`, and if this entry has written the
+   *   inode or its directory entry. Then no readable state shows them, and the history must not have them
+   */
+  deleteInode(inode: InodeRecord, entry: EntryRecord): boolean {
+    if (!this.#isRemovalOneRow) return false;
+    if (inode.version === this.index || entry.version === this.index) return false;
+    const { id, parent, name } = inode;
+    assert(parent !== null, "the root is never removed");
+    const hasMore = inode.kind === "directory" || inode.content.kind === "chunks";
+    this.#moveToHistory(entryKey(parent, name), entry);
+    this.#moveToHistory(inodeKey(id), inode);
+    const key = removedKey(this.index, { id, parent, name, hasMore });
+    this.#overlay.insert(RECLAIMS, key, this.nowMs);
+    this.countReclaimRows(1);
+    return true;
+  }
+
+  #moveToHistory(key: Key, old: VersionedRecord): void {
+    this.#overlay.insert(HISTORY, historyKey(key, this.index), old);
+    this.#overlay.delete(key);
   }
 
   /** Writes a position of a content whose id was never used. No old record exists. */
@@ -260,7 +268,7 @@ export class Change extends State {
   /** Deletes a position of a content. @returns the same as `putPosition` */
   deletePosition(id: ContentId, position: number): boolean {
     const isKept = this.#supersede(POSITIONS, positionKey(id, position));
-    this.#overlay.delete(POSITIONS, positionKey(id, position));
+    this.#overlay.delete(positionKey(id, position));
     return isKept;
   }
 
@@ -275,16 +283,16 @@ export class Change extends State {
   }
 
   /** Deletes a record of a table without a history. The old value is lost. */
-  deleteUnversioned<Value>(table: UnversionedTable<Value>, key: Key): void {
-    this.#overlay.delete(table, key);
+  deleteUnversioned<Value>(_table: UnversionedTable<Value>, key: Key): void {
+    this.#overlay.delete(key);
   }
 
   /**
    * Deletes a record, or a superseded version in the history, that no readable state shows. The
    * history gets no copy of it, so `reclaim` is the only caller.
    */
-  deleteUnreadable(table: Table<VersionedRecord>, key: Key): void {
-    this.#overlay.delete(table, key);
+  deleteUnreadable(_table: Table<VersionedRecord>, key: Key): void {
+    this.#overlay.delete(key);
   }
 
   /** Writes the record of a directory, which has no history: see `DirectoryRecord`. */

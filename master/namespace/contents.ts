@@ -10,7 +10,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import { CONTENT_CHUNKS_MAX, INLINE_BYTES_MAX } from "../../shared/protocol/namespace-api.ts";
-import { type Change, RECLAIM_KIND } from "./change.ts";
+import type { Change } from "./change.ts";
 import { addKnownReference, addReference, checkChunk } from "./chunks.ts";
 import type { VerifiedChunk, VerifiedContent } from "./command.ts";
 import {
@@ -25,6 +25,7 @@ import {
   supersededIndexOf,
   u64,
 } from "./keys.ts";
+import { RECLAIM_KIND } from "./reclaim-queue.ts";
 import type { FileContent, FileInode, PositionRecord } from "./records.ts";
 import { refusal } from "./refusal.ts";
 import type { TreeView } from "./state.ts";

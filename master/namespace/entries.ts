@@ -1,10 +1,10 @@
-import { assert } from "../../shared/base/assert.ts";
+import { assert, present } from "../../shared/base/assert.ts";
 import type { InodeId } from "../../shared/base/ids.ts";
 import type { Change } from "./change.ts";
-import { RECLAIM_KIND } from "./change.ts";
 import { createdEvent, removedEvent, renamedEvent } from "./feed-records.ts";
 import { type ByteText, u64 } from "./keys.ts";
-import type { InodeCommon, InodeRecord } from "./records.ts";
+import { RECLAIM_KIND } from "./reclaim-queue.ts";
+import type { EntryRecord, InodeCommon, InodeRecord } from "./records.ts";
 import { releaseStagedTree, STAGED_ROOT } from "./staged-totals.ts";
 
 /** The fields of a new inode that the operation determines. */
@@ -43,9 +43,14 @@ export function detach(change: Change, inode: InodeRecord): void {
   assert(inode.parent !== null, "the root is never removed");
   const isTree = inode.kind === "directory" && change.directory(inode.id).entryCount > 0;
   change.addEvent(removedEvent(change, inode, isTree));
-  removeEntry(change, inode.parent, inode.name);
-  change.putInode({ ...inode, parent: null, ctimeMs: change.nowMs, version: change.index });
-  change.queueReclaim(RECLAIM_KIND.inode, u64(inode.id));
+  const { parent, name } = inode;
+  const entry = existingEntry(change, parent, name);
+  if (!change.deleteInode(inode, entry)) {
+    change.deleteEntry(parent, name);
+    change.putInode({ ...inode, parent: null, ctimeMs: change.nowMs, version: change.index });
+    change.queueReclaim(RECLAIM_KIND.inode, u64(inode.id));
+  }
+  afterRemoval(change, parent, name);
   countInode(change, inode, -1);
 }
 
@@ -71,8 +76,17 @@ function addEntry(change: Change, parent: InodeId, inode: InodeRecord): void {
 }
 
 function removeEntry(change: Change, parent: InodeId, name: ByteText): void {
-  assert(change.entry(parent, name) !== undefined, "the directory has an entry of this name");
+  existingEntry(change, parent, name);
   change.deleteEntry(parent, name);
+  afterRemoval(change, parent, name);
+}
+
+function existingEntry(change: Change, parent: InodeId, name: ByteText): EntryRecord {
+  return present(change.entry(parent, name), "the directory has an entry of this name");
+}
+
+/** Updates what depends on the number of entries of a directory, from which `name` was removed. */
+function afterRemoval(change: Change, parent: InodeId, name: ByteText): void {
   touchDirectory(change, parent, -1);
   if (parent === STAGED_ROOT) releaseStagedTree(change, name);
 }

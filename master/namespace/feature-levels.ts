@@ -22,7 +22,7 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *    11  published uploads: the operation `publish`, and segments in the staging table
  *    12  files of many chunks: copies that `reclaim` raises, restores that share a content
  *    13  enrolment of chunkservers, and versions of the chunk key
- *    14  rotation of the chunk key while the enrolment is closed
+ *    14  rotation of the chunk key while the enrolment is closed; a removal leaves one row of the reclaim queue
  */
 export const FEATURE_LEVEL_MAX = 14;
 /** The first level whose members support checkpoints. */
@@ -51,6 +51,8 @@ export const FEATURE_LEVEL_LONG_FILES = 12;
 export const FEATURE_LEVEL_ENROLMENT = 13;
 /** The first level at which the chunk key rotates while the enrolment is closed. */
 const FEATURE_LEVEL_ROTATION = 14;
+/** The first level at which a removal leaves one row of the reclaim queue: see reclaim-queue.ts. */
+export const FEATURE_LEVEL_REMOVED = 14;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 

@@ -39,7 +39,7 @@ export type ContentId = Branded<number, "ContentId">;
  *     outcome          session (8), sequence (8)              first outcome of a mutation
  *     position         content id (8), position (4)           chunk of a content
  *     purge            server (16), chunk id (32)             index of the removal
- *     reclaim          index (8), kind (1), subject           how often the subject was queued
+ *     reclaim          index (8), kind (1), subject           how often it was queued, or the time
  *     removedServer    server (16)                            index of the removal
  *     replica          server (16), chunk id (32)             nothing: replicas of each server
  *     server           server (16)                            location

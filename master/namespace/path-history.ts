@@ -7,6 +7,7 @@ import { attributesOf } from "./attributes.ts";
 import { timeOfIndex } from "./history-floor.ts";
 import { type ByteText, entryKey, inodeKey, type Key, nameBytes } from "./keys.ts";
 import { CountedRecords, ReadBudget } from "./read-budget.ts";
+import { removalTime } from "./reclaim-queue.ts";
 import type { InodeRecord } from "./records.ts";
 import { PastView, ROOT_INODE, State, versionAt } from "./state.ts";
 import type { Table } from "./tables.ts";
@@ -154,8 +155,8 @@ function pathAt(state: State, id: InodeId, index: LogIndex): Uint8Array | null {
 }
 
 /**
- * Returns the time of a change of a path. Every change of a path writes an inode on the path: the
- * last inode, or that of a moved directory. The `ctimeMs` of this inode is the time of the entry.
+ * Returns the time of a change of a path. Every change of a path writes or removes an inode on the path: the
+ * last inode, or a directory. The `ctimeMs` of this inode is the time of the entry, or the reclaim queue has it.
  */
 function timeOf(state: State, before: PathState, after: PathState): number {
   const { index } = after;
@@ -163,6 +164,8 @@ function timeOf(state: State, before: PathState, after: PathState): number {
   for (const id of [...after.inodes, ...before.inodes].reverse()) {
     const inode = view.inode(id);
     if (inode?.version === index) return inode.ctimeMs;
+    const removedMs = inode === undefined ? removalTime(state, index, id) : undefined;
+    if (removedMs !== undefined) return removedMs;
   }
   assert(index > 0, "a change has the index of its entry");
   return timeOfIndex(state, index);

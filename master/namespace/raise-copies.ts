@@ -1,4 +1,4 @@
-import { type Change, RECLAIM_KIND } from "./change.ts";
+import type { Change } from "./change.ts";
 import { raiseCopiesWanted } from "./chunks.ts";
 import { positionsOf } from "./contents.ts";
 import {
@@ -13,6 +13,7 @@ import {
   u32,
   u64,
 } from "./keys.ts";
+import { RECLAIM_KIND } from "./reclaim-queue.ts";
 import type { FileContent } from "./records.ts";
 import { CONTENTS, POSITIONS } from "./tables.ts";
 

@@ -1,6 +1,6 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import type { InodeId, LogIndex, SessionId } from "../../shared/base/ids.ts";
-import { type Change, RECLAIM_KIND, type ReclaimKind, reclaimKey } from "./change.ts";
+import type { Change } from "./change.ts";
 import { dropReference } from "./chunks.ts";
 import type { Reclaim } from "./command.ts";
 import { countInode, detach } from "./entries.ts";
@@ -11,7 +11,9 @@ import {
   type ContentId,
   contentKey,
   directoryKey,
+  entryKey,
   entryPrefix,
+  historyKey,
   inodeKey,
   type Key,
   keyAfter,
@@ -24,6 +26,14 @@ import {
   u64,
 } from "./keys.ts";
 import { continueRaise } from "./raise-copies.ts";
+import {
+  kindOf,
+  QUEUED,
+  RECLAIM_KIND,
+  type ReclaimKind,
+  reclaimKey,
+  removedOf,
+} from "./reclaim-queue.ts";
 import type { FileContent, InodeRecord, PositionRecord } from "./records.ts";
 import { stagedTreesOf } from "./staged-totals.ts";
 import { deleteStagedRow } from "./staging.ts";
@@ -64,7 +74,8 @@ interface QueueItem {
   /** A history key, a content id, an inode id, a session id or a `Raise`, depending on `kind`. */
   readonly subject: ByteText;
   /**
-   * Number of times that the entry queued the subject. 0: the references were already subtracted.
+   * Number of times that the entry queued the subject. 0: the references were already subtracted. The kind
+   * "removed" has no such number.
    */
   readonly count: number;
 }
@@ -116,7 +127,7 @@ function* queuedItems(
   let { start } = range;
   const rowsMax = Math.min(QUEUE_ROWS, limit);
   for (let count = 0; count < limit; ) {
-    const rows = change.rows(RECLAIMS, { start, end: range.end }, rowsMax);
+    const rows = change.rows(QUEUED, { start, end: range.end }, rowsMax);
     for (const row of rows) {
       if (count === limit) return;
       if (queued.has(row.key)) continue;
@@ -137,7 +148,7 @@ function raiseHistoryFloor(
 ): LogIndex {
   const { historyFloor, historyVersions } = change.totals;
   const surplus = Math.min(Math.max(0, historyVersions - versionsMax), recordsMax);
-  const last = change.rows(RECLAIMS, QUEUE, surplus).at(-1);
+  const last = change.rows(QUEUED, QUEUE, surplus).at(-1);
   const crowded = last === undefined ? 0 : queuedIndex(last.key);
   const floor = Math.max(historyFloorAt(change, change.nowMs), crowded) as LogIndex;
   if (floor > historyFloor) change.updateTotals({ historyFloor: floor });
@@ -163,7 +174,7 @@ export function isReclaimPending(
 
 /** Returns the lowest index of the reclaim queue and the feed. Undefined if both are empty. */
 function oldestPendingIndex(state: State): LogIndex | undefined {
-  const [queued] = state.rows(RECLAIMS, QUEUE, 1);
+  const [queued] = state.rows(QUEUED, QUEUE, 1);
   const event = oldestEvent(state);
   if (queued === undefined) return event;
   const index = queuedIndex(queued.key);
@@ -179,8 +190,7 @@ const tombstoneEnd = (floor: LogIndex): Key => (TABLE_BYTE.tombstoneAge + u64(fl
 const queuedIndex = (key: Key): LogIndex => readU64(key, 1) as LogIndex;
 
 function toItem({ key, value: count }: { readonly key: Key; readonly value: number }): QueueItem {
-  const kind = key[9] as ReclaimKind;
-  return { key, index: queuedIndex(key), kind, subject: key.slice(10), count };
+  return { key, index: queuedIndex(key), kind: kindOf(key), subject: key.slice(10), count };
 }
 
 function reclaimItem(step: ReclaimStep, item: QueueItem): void {
@@ -197,9 +207,12 @@ function reclaimItem(step: ReclaimStep, item: QueueItem): void {
     case RECLAIM_KIND.copies:
       continueRaiseOf(step, item);
       return;
-    default:
-      assert(item.kind === RECLAIM_KIND.inode, "the queue has five kinds of rows");
+    case RECLAIM_KIND.inode:
       reclaimInode(step, item);
+      return;
+    default:
+      assert(item.kind === RECLAIM_KIND.removed, "the queue has six kinds of rows");
+      reclaimRemoved(step, item);
   }
 }
 
@@ -312,7 +325,30 @@ function reclaimStaged(step: ReclaimStep, item: QueueItem): void {
   finish(step, item);
 }
 
-/** Deletes an inode that was removed from the tree, and everything below it. */
+/**
+ * Deletes an inode that was removed from the tree, and everything below it. The history has its record and its
+ * directory entry.
+ */
+function reclaimRemoved(step: ReclaimStep, item: QueueItem): void {
+  const { change } = step;
+  const { id, parent, name, hasMore } = removedOf(item.subject);
+  const record = historyKey(inodeKey(id), item.index);
+  if (hasMore) {
+    const inode = change.get(HISTORY, record) as InodeRecord | undefined;
+    assert(inode !== undefined, "the history has the record of every removed inode");
+    if (inode.kind === "directory" && !emptyDirectory(step, item, id)) return;
+    releaseInode(step, item, inode);
+  }
+  change.deleteUnreadable(HISTORY, historyKey(entryKey(parent, name), item.index));
+  change.deleteUnreadable(HISTORY, record);
+  step.budget -= 2;
+  finish(step, item);
+}
+
+/**
+ * Deletes an inode that was removed from the tree below feature level 14, or is in a directory that was removed,
+ * and everything below it.
+ */
 function reclaimInode(step: ReclaimStep, item: QueueItem): void {
   const { change } = step;
   const id = readU64(item.subject, 0) as InodeId;
@@ -351,8 +387,13 @@ function removeInode(step: ReclaimStep, item: QueueItem, inode: InodeRecord): vo
   const { change } = step;
   change.deleteUnreadable(INODES, inodeKey(inode.id));
   step.budget -= 1;
+  releaseInode(step, item, inode);
+}
+
+/** Deletes what belongs to a deleted inode: the content of a file, the directory record of a directory. */
+function releaseInode(step: ReclaimStep, item: QueueItem, inode: InodeRecord): void {
   if (inode.kind === "file") queueContent(step, item, inode.content);
-  else change.deleteUnversioned(DIRECTORIES, directoryKey(inode.id));
+  else step.change.deleteUnversioned(DIRECTORIES, directoryKey(inode.id));
 }
 
 /** Queues the content of a deleted inode. The inode's reference now belongs to the queue row. */

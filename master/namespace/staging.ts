@@ -1,7 +1,7 @@
 import { present } from "../../shared/base/assert.ts";
 import { CHUNK_BYTES_MAX, type SessionId } from "../../shared/base/ids.ts";
 import { CONTENT_CHUNKS_MAX, type OperationOf } from "../../shared/protocol/namespace-api.ts";
-import { type Change, RECLAIM_KIND } from "./change.ts";
+import type { Change } from "./change.ts";
 import { addReference } from "./chunks.ts";
 import type { StageOperation, VerifiedChunk } from "./command.ts";
 import { checkChunks, newContent } from "./contents.ts";
@@ -11,6 +11,7 @@ import { copyCountsOf, pastInode, storageClassOf } from "./files.ts";
 import { type Key, stagedKey, stagedTotalsKey, u64 } from "./keys.ts";
 import { segmentsAfter } from "./publish.ts";
 import { storageClassFor } from "./queries.ts";
+import { RECLAIM_KIND } from "./reclaim-queue.ts";
 import type { InodeRecord, StagedRecord } from "./records.ts";
 import { type Refusal, refusal } from "./refusal.ts";
 import { addToStagedTotals, STAGED_ROOT, stagedName } from "./staged-totals.ts";

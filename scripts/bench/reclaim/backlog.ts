@@ -13,7 +13,7 @@ const CALLERS = 64;
 /** Retention of the history: the backlog has at least the files of this time. */
 const RETENTION_MS = 5_000;
 /** Rows of the reclaim queue of a removed file. */
-const ROWS_PER_FILE = 3;
+const ROWS_PER_FILE = 1;
 const SAMPLES = 30;
 /** Most growth of the backlog from the second third of the time to the last one. */
 const GROWTH_MAX = 1.2;

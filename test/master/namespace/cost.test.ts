@@ -7,6 +7,7 @@ import {
   DETAILS_UNITS_MAX,
   ENTRY_UNITS_MAX,
 } from "../../../master/namespace/cost.ts";
+import { FEATURE_LEVEL_REMOVED } from "../../../master/namespace/feature-levels.ts";
 import { ReadBudget } from "../../../master/namespace/read-budget.ts";
 import { OUTCOMES_MAX } from "../../../master/namespace/sessions.ts";
 import type { SessionId } from "../../../shared/base/ids.ts";
@@ -27,6 +28,7 @@ import {
   inline,
   MIB,
   OWNER,
+  raiseTo,
   serverId,
   stagingId,
   TestStateMachine,
@@ -322,6 +324,23 @@ describe("the units of an operation", () => {
       removeTree: 61,
       hundredLevels: 1_216,
     });
+  });
+
+  it("of a removal are fewer from feature level 14 on", async () => {
+    const machine = await boundedMachine();
+    machine.run(create("/d/a"), create("/d/b"), create("/d/c"), makeDirectory("/d/e"));
+    const unitsOf = (operation: NamespaceOperation): number => {
+      machine.run(operation);
+      return machine.namespace.entryUnits;
+    };
+    const below = unitsOf({ kind: "unlink", target: at("/d/a") });
+    assertOk(machine.apply(raiseTo(FEATURE_LEVEL_REMOVED)));
+    const found = {
+      unlink: unitsOf({ kind: "unlink", target: at("/d/b") }),
+      removeTree: unitsOf({ kind: "remove-tree", target: at("/d/e") }),
+      rename: unitsOf({ kind: "rename", from: at("/d/c"), to: at("/d/f"), noReplace: false }),
+    };
+    assert.deepEqual([below, found], [60, { unlink: 36, removeTree: 37, rename: 61 }]);
   });
 
   it("count every item of a report", async () => {

@@ -10,6 +10,7 @@ import {
   textToHex,
   u64,
 } from "../../../master/namespace/keys.ts";
+import { RECLAIM_KIND, removedOf } from "../../../master/namespace/reclaim-queue.ts";
 import type {
   FileInode,
   InodeRecord,
@@ -64,7 +65,7 @@ class Tables {
 export function checkInvariants(store: OrderedReader): void {
   const tables = new Tables(store);
   const totals = [...tables.rows(TOTALS, "Mt").values()][0] as TotalsRecord;
-  const inodes = tables.rows(INODES, TABLE_BYTE.inode);
+  const inodes = inodesOf(tables);
   checkTree(tables, inodes, totals);
   checkContents(tables, inodes);
   checkStaged(tables, totals);
@@ -73,6 +74,21 @@ export function checkInvariants(store: OrderedReader): void {
   const queued = tables.keys(TABLE_BYTE.reclaim).size;
   assert.equal(totals.historyVersions, queued, "historyVersions is the length of the queue");
   checkFeed(tables, totals);
+}
+
+/** Returns all inodes, also those that were removed with one row of the queue: the history has them. */
+function inodesOf(tables: Tables): Map<string, InodeRecord> {
+  const inodes = tables.rows(INODES, TABLE_BYTE.inode);
+  const history = tables.rows(HISTORY, TABLE_BYTE.history);
+  for (const [key] of tables.rows(RECLAIMS, TABLE_BYTE.reclaim)) {
+    if (key[8] !== RECLAIM_KIND.removed) continue;
+    const id = key.slice(9, 17);
+    assert.ok(!inodes.has(id), "a removed inode has no record besides its old version");
+    const version = history.get(TABLE_BYTE.inode + id + key.slice(0, 8));
+    assert.ok(version !== undefined, "the history has every removed inode");
+    inodes.set(id, version as InodeRecord);
+  }
+  return inodes;
 }
 
 /** Recomputes the size of the feed. Below its floor, only the rest of one entry may exist. */
@@ -122,7 +138,8 @@ function checkTree(tables: Tables, inodes: Map<string, InodeRecord>, totals: Tot
 function queuedInodes(tables: Tables): Set<number> {
   const queued = new Set<number>();
   for (const key of tables.rows(RECLAIMS, TABLE_BYTE.reclaim).keys()) {
-    if (key[8] === "3") queued.add(readU64(key, 9));
+    const kind = key[8];
+    if (kind === RECLAIM_KIND.inode || kind === RECLAIM_KIND.removed) queued.add(readU64(key, 9));
   }
   return queued;
 }
@@ -157,7 +174,7 @@ function checkContents(tables: Tables, inodes: Map<string, InodeRecord>): void {
     counts.set(contentId, chunkCount);
   }
   for (const [key, count] of tables.rows(RECLAIMS, TABLE_BYTE.reclaim)) {
-    if (key[8] === "2") add(String(readU64(key, 9)), count);
+    if (key[8] === RECLAIM_KIND.content) add(String(readU64(key, 9)), count);
   }
   const contents = tables.rows(CONTENTS, TABLE_BYTE.content);
   for (const [key, { referenceCount }] of contents) {
@@ -247,15 +264,24 @@ function checkChunks(tables: Tables, totals: TotalsRecord): void {
   assert.equal(tables.keys(TABLE_BYTE.tombstoneAge).size, ages);
 }
 
-/** Checks that the superseded versions and the rows of the reclaim queue match one to one. */
+/** Checks that the rows of the reclaim queue name each superseded version once. */
 function checkHistory(tables: Tables): void {
-  const history = tables.keys(TABLE_BYTE.history);
-  const queued = new Set<string>();
+  const history = tables.rows(HISTORY, TABLE_BYTE.history);
+  const queued: string[] = [];
   for (const key of tables.rows(RECLAIMS, TABLE_BYTE.reclaim).keys()) {
-    if (key[8] === "1") queued.add(key.slice(10));
+    const index = key.slice(0, 8);
+    if (key[8] === RECLAIM_KIND.history) queued.push(key.slice(10));
+    if (key[8] !== RECLAIM_KIND.removed) continue;
+    const removed = removedOf(key.slice(9));
+    const inode = TABLE_BYTE.inode + u64(removed.id) + index;
+    const { parent, name, ...record } = history.get(inode) as InodeRecord;
+    assert.ok(parent !== null, "the root is never removed");
+    const isInline = record.kind === "file" && record.content.kind === "inline";
+    assert.deepEqual(removed, { id: record.id, parent, name, hasMore: !isInline });
+    queued.push(inode, `${TABLE_BYTE.entry}${u64(parent)}${name}\0${index}`);
   }
-  assert.deepEqual(history, queued);
-  for (const [key, value] of tables.rows(HISTORY, TABLE_BYTE.history)) {
+  assert.deepEqual([...history.keys()].sort(), queued.sort());
+  for (const [key, value] of history) {
     const full = (TABLE_BYTE.history + key) as Key;
     assert.ok(keyOfHistory(full).length > 8);
     const supersededIndex = readU64(full, full.length - 8);

@@ -35,11 +35,50 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/namespace/overlay.ts",
-        find: "    if (value !== DELETED) this.#emptyRanges.cut(key);\n",
-        replace: "",
+        find: "    this.#emptyRanges.cut(key);\n    const cell",
+        replace: "    const cell",
       },
     ],
     caughtBy: inTest("test/master/namespace/overlay.test.ts"),
+  },
+  {
+    name: "reclaim-forgets-a-version",
+    bug: "The reclaim of a removed inode leaves the old version of its directory entry",
+    breaks: "ARCHITECTURE.md, Deletion",
+    edits: [
+      {
+        file: "master/namespace/reclaim.ts",
+        find: "  change.deleteUnreadable(HISTORY, historyKey(entryKey(parent, name), item.index));\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/removal-level.test.ts"),
+  },
+  {
+    name: "version-of-no-state",
+    bug: "An inode that one entry makes and removes gets a version in the history",
+    breaks: "ARCHITECTURE.md, Deletion",
+    edits: [
+      {
+        file: "master/namespace/change.ts",
+        find: "    if (inode.version === this.index || entry.version === this.index) return false;\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/removal-level.test.ts"),
+  },
+  {
+    name: "one-row-below-its-level",
+    bug: "A removal leaves one row of the queue while a member of the level below leaves three",
+    breaks: "docs/decisions/0021: equal hashes below feature level 14",
+    edits: [
+      {
+        file: "master/namespace/change.ts",
+        find: "featureLevel >= FEATURE_LEVEL_REMOVED;",
+        replace: "featureLevel >= FEATURE_LEVEL_REMOVED - 1;",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/removal-level.test.ts"),
   },
   {
     name: "unbounded-lookup",
