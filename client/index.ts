@@ -30,7 +30,7 @@ export type {
 export type { BackupHead } from "../shared/protocol/backup-api.ts";
 export type { EnrolmentStatus } from "../shared/protocol/enrolment-api.ts";
 export type { ClusterStatus } from "../shared/protocol/fleet-api.ts";
-export type { MastersStatus } from "../shared/protocol/masters-api.ts";
+export type { FinalizedUpgrade, MastersStatus } from "../shared/protocol/masters-api.ts";
 export type {
   Operation,
   Precondition,

@@ -3,6 +3,7 @@ import type { MemberId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import {
   changeMasters,
+  type FinalizedUpgrade,
   finalizeUpgrade,
   type MastersChange,
   type MastersStatus,
@@ -66,13 +67,12 @@ export interface Masters {
   transfer(memberId: number | null, options?: CallOptions): Promise<number>;
   /**
    * Ends an upgrade: lets the cluster use what all masters support now. Resolves with the feature level
-   * before and after. Afterwards no master can return to a version that does not support it.
+   * before and after, and with the masters of an older version that keep it from rising further
+   * (`olderMasters`). Afterwards no master can return to a version that does not support it.
    *
    * @throws {AshlarError} UNAVAILABLE if a master does not answer
    */
-  finalizeUpgrade(
-    options?: CallOptions,
-  ): Promise<{ readonly before: number; readonly after: number }>;
+  finalizeUpgrade(options?: CallOptions): Promise<FinalizedUpgrade>;
   /**
    * Steps the time of the cluster, with which changes are stamped, to the median of the clocks of
    * the masters. Resolves with the times before and after it, in milliseconds since the epoch.
@@ -144,9 +144,7 @@ export class ClusterMasters implements Masters {
     return (await this.#session.call(transferLeadership, { to }, options)).leaderId;
   }
 
-  finalizeUpgrade(
-    options: CallOptions = {},
-  ): Promise<{ readonly before: number; readonly after: number }> {
+  finalizeUpgrade(options: CallOptions = {}): Promise<FinalizedUpgrade> {
     return this.#session.call(finalizeUpgrade, {}, options);
   }
 

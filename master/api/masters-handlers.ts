@@ -7,7 +7,7 @@ import { requireLeader } from "./leader-context.ts";
 export interface MastersDeps {
   readonly consensus: Consensus;
   /** Raises the feature level: see `masters.finalize-upgrade`. */
-  readonly finalizeUpgrade: () => Promise<{ readonly before: number; readonly after: number }>;
+  readonly finalizeUpgrade: () => Promise<api.FinalizedUpgrade>;
   /** Steps the time of the cluster: see `masters.reset-clock`. */
   readonly resetClock: () => Promise<{ readonly fromMs: number; readonly toMs: number }>;
 }

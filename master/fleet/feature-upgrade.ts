@@ -1,5 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { Random } from "../../shared/ports/random.ts";
+import type { FinalizedUpgrade } from "../../shared/protocol/masters-api.ts";
 import type { Consensus } from "../consensus.ts";
 import type { RaiseFeatureLevel, Success } from "../namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
@@ -18,12 +19,6 @@ export interface FeatureUpgradeOptions {
 const ENROLMENT_KEY_BYTES = 32;
 /** Attempts to raise the level of a new cluster for which its chunkservers wait: a few seconds. */
 const ATTEMPTS_MAX = 4;
-
-/** The feature level of a cluster before and after an upgrade. */
-export interface FeatureLevels {
-  readonly before: number;
-  readonly after: number;
-}
 
 /**
  * Raises the feature level of the cluster to the highest one that all masters support. After that an
@@ -55,7 +50,7 @@ export class FeatureUpgrade {
    * @throws {AshlarError} UNAVAILABLE if a master does not answer: its version is unknown. Nothing is
    *   changed then. The errors of `propose`
    */
-  async finalize(): Promise<FeatureLevels> {
+  async finalize(): Promise<FinalizedUpgrade> {
     try {
       const levels = await this.#raise();
       this.#hasSucceeded = true;
@@ -66,7 +61,7 @@ export class FeatureUpgrade {
     }
   }
 
-  async #raise(): Promise<FeatureLevels> {
+  async #raise(): Promise<FinalizedUpgrade> {
     const { consensus, featureLevel, fetchReport, propose } = this.#options;
     const before = featureLevel();
     const { members } = consensus.status();
@@ -80,10 +75,16 @@ export class FeatureUpgrade {
         { hint: "Start the master, or remove it from the cluster, then repeat the command" },
       );
     }
-    const level = Math.min(FEATURE_LEVEL_MAX, ...reports.map((each) => each?.featureLevelMax ?? 0));
-    if (level <= before) return { before, after: before };
+    const supported = members.map(({ id, address }, position) => {
+      return { id, address, featureLevelMax: reports[position]?.featureLevelMax ?? 0 };
+    });
+    const levels = supported.map(({ featureLevelMax }) => featureLevelMax);
+    const highest = Math.max(...levels);
+    const olderMasters = supported.filter(({ featureLevelMax }) => featureLevelMax < highest);
+    const level = Math.min(FEATURE_LEVEL_MAX, ...levels);
+    if (level <= before) return { before, after: before, olderMasters };
     const enrolmentKey = this.#options.random.bytes(ENROLMENT_KEY_BYTES);
     await propose({ kind: "raise-feature-level", level, enrolmentKey });
-    return { before, after: level };
+    return { before, after: level, olderMasters };
   }
 }

@@ -78,6 +78,14 @@ export const changeMasters = defineCall(
 /** Request of `masters.change`. */
 export type MastersChange = ReturnType<(typeof changeMasters)["parseRequest"]>;
 
+/** A master whose program supports a lower feature level than that of another master. */
+const olderMasterSchema = v.object({
+  id: memberIdSchema,
+  address: addressSchema,
+  /** The highest feature level that its program supports. */
+  featureLevelMax: countSchema,
+});
+
 /**
  * Raises the feature level of the cluster to the highest one that all masters support. It never
  * decreases: afterwards no master can return to a version that does not support it.
@@ -86,8 +94,16 @@ export const finalizeUpgrade = defineCall(
   "masters.finalize-upgrade",
   BY_OPERATORS,
   v.object({}),
-  v.object({ before: countSchema, after: countSchema }),
+  v.object({
+    before: countSchema,
+    after: countSchema,
+    /** The masters that keep the level from rising further. Absent in old versions. */
+    olderMasters: v.optional(v.array(olderMasterSchema), []),
+  }),
 );
+
+/** Result of `masters.finalize-upgrade`: the feature level before and after it. */
+export type FinalizedUpgrade = ReturnType<(typeof finalizeUpgrade)["parseResponse"]>;
 
 /**
  * Steps the time of the cluster, with which entries are stamped, to the median of the clocks of the

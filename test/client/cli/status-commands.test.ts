@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { describe, it } from "node:test";
 import { stripVTControlCharacters } from "node:util";
+import { olderMasterNotes } from "../../../client/cli/commands/cluster-finalize-upgrade.ts";
 import { exportLine, sizeNotes } from "../../../client/cli/commands/cluster-up.ts";
 import { main } from "../../../client/cli/main.ts";
+import type { MemberId } from "../../../shared/base/ids.ts";
 import { CAPABILITIES } from "../../../shared/protocol/capabilities.ts";
 import { jsonLines, MemoryCliEnv, runCli } from "../../support/memory-cli-env.ts";
 import { eventually, LoopbackCluster } from "../support/loopback-cluster.ts";
@@ -184,5 +186,16 @@ describe("`cluster up`", () => {
     for (const word of ["INDEX", "ROOT", "TERM", "old versions", "(UTC)"]) {
       assert.ok(stdout.includes(word), word);
     }
+  });
+});
+
+describe("ashlar cluster finalize-upgrade", () => {
+  it("names the masters of an older version and says how to proceed", () => {
+    assert.deepEqual(olderMasterNotes([]), []);
+    const older = { id: 3 as MemberId, address: "m3:7000", featureLevelMax: 1 };
+    assert.deepEqual(olderMasterNotes([older]), [
+      "master 3 (m3:7000) runs an older version, which supports feature level 1",
+      "start the new version on these masters, then repeat the command",
+    ]);
   });
 });

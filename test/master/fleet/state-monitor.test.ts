@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { propose } from "../../../master/api/leader-context.ts";
 import {
-  type FeatureLevels,
   FeatureUpgrade,
   type FeatureUpgradeOptions,
 } from "../../../master/fleet/feature-upgrade.ts";
@@ -18,8 +17,9 @@ import { Namespace } from "../../../master/namespace/namespace.ts";
 import { AssertionError, unreachable } from "../../../shared/base/assert.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { OrderedStore } from "../../../shared/ports/ordered-store.ts";
+import type { FinalizedUpgrade } from "../../../shared/protocol/masters-api.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-import { TestGroup, type TestMember } from "../driver/test-group.ts";
+import { addressOf, TestGroup, type TestMember } from "../driver/test-group.ts";
 import { BOOTSTRAP, hasher, START_MS } from "../namespace/harness.ts";
 
 /** A group of drivers with namespaces as states, and a state monitor for each leader. */
@@ -54,7 +54,7 @@ class MonitoredGroup {
     return monitored;
   }
 
-  async finalizeUpgrade(): Promise<FeatureLevels> {
+  async finalizeUpgrade(): Promise<FinalizedUpgrade> {
     const leader = await this.group.leader();
     const upgrade = new FeatureUpgrade(this.#optionsOf(leader));
     return this.group.clock.advanceFor(upgrade.finalize(), "the feature level is raised");
@@ -241,7 +241,8 @@ describe("the feature level of a cluster", () => {
     const { lastIndex } = leader.running.status();
     await assert.rejects(monitored.proposeAt(leader, checkpoint), { code: "VERSION_MISMATCH" });
     assert.equal(leader.running.status().lastIndex, lastIndex);
-    assert.deepEqual(await monitored.finalizeUpgrade(), { before: 1, after: FEATURE_LEVEL_MAX });
+    const levels = { before: 1, after: FEATURE_LEVEL_MAX, olderMasters: [] };
+    assert.deepEqual(await monitored.finalizeUpgrade(), levels);
     await monitored.propose(checkpoint);
     await monitored.group.stopAll();
   });
@@ -249,9 +250,14 @@ describe("the feature level of a cluster", () => {
   it("rises to what every member supports, and only if every member answers", async () => {
     const monitored = await MonitoredGroup.startAtFirstLevel();
     monitored.reportOverrides.set(3, { featureLevelMax: 1 });
-    assert.deepEqual(await monitored.finalizeUpgrade(), { before: 1, after: 1 });
+    const { address } = addressOf(monitored.group.member(3));
+    const olderMasters = (featureLevelMax: number) => [{ id: 3, address, featureLevelMax }];
+    const held = { before: 1, after: 1, olderMasters: olderMasters(1) };
+    assert.deepEqual(await monitored.finalizeUpgrade(), held);
     monitored.reportOverrides.set(3, { featureLevelMax: 2 });
-    assert.deepEqual(await monitored.finalizeUpgrade(), { before: 1, after: 2 });
+    assert.deepEqual(await monitored.finalizeUpgrade(), {
+      ...{ before: 1, after: 2, olderMasters: olderMasters(2) },
+    });
     monitored.reportOverrides.set(3, null);
     await assert.rejects(monitored.finalizeUpgrade(), /none from master 3/);
     await monitored.step(); // Until the followers have applied the entries.
@@ -259,7 +265,9 @@ describe("the feature level of a cluster", () => {
       assert.equal(monitored.namespace(member).featureLevel, 2);
     }
     monitored.reportOverrides.delete(3);
-    assert.deepEqual(await monitored.finalizeUpgrade(), { before: 2, after: FEATURE_LEVEL_MAX });
+    assert.deepEqual(await monitored.finalizeUpgrade(), {
+      ...{ before: 2, after: FEATURE_LEVEL_MAX, olderMasters: [] },
+    });
     assert.deepEqual((await monitored.finalizeUpgrade()).before, FEATURE_LEVEL_MAX);
     await monitored.group.stopAll();
   });
