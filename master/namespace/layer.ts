@@ -4,7 +4,6 @@ import type { Table } from "./tables.ts";
 
 // A CommonJS package: the default export is the `default` property of the imported object.
 const BTree = sortedBtree.default;
-type Order = InstanceType<typeof BTree<Key, undefined>>;
 
 /** The changed value of one key. It hides the values in older layers and in the store. */
 export interface Cell {
@@ -27,18 +26,47 @@ const compareKeys = (left: Key, right: Key): number => {
 };
 
 /**
- * Changes that are not in the store yet: a map for lookups, and a sorted tree of the keys that have a value,
- * for ranges. New keys are added to the tree by the first range read after them, because most layers
- * are written to the store before any range read.
+ * The keys of one table in a layer. New keys are added to the sorted tree by the first range read after
+ * them, because most tables are written to the store before any range read. Some of the keys may have been
+ * deleted.
+ */
+class TableOrder {
+  readonly #tree = new BTree<Key, undefined>(undefined, compareKeys);
+  /** Keys that may not be in the tree yet. */
+  #unsorted: Key[] = [];
+
+  get unsortedCount(): number {
+    return this.#unsorted.length;
+  }
+
+  add(key: Key): void {
+    this.#unsorted.push(key);
+  }
+
+  delete(key: Key): void {
+    this.#tree.delete(key);
+  }
+
+  /** Returns the first key after `key`. @param cells the cells of the layer */
+  keyAfter(key: Key, cells: ReadonlyMap<Key, Cell>): Key | undefined {
+    if (this.#unsorted.length > 0) {
+      for (const added of this.#unsorted) if (cells.has(added)) this.#tree.set(added, undefined);
+      this.#unsorted = [];
+    }
+    return this.#tree.nextHigherKey(key);
+  }
+}
+
+/**
+ * Changes that are not in the store yet: a map for lookups, and for each table the sorted keys that have a
+ * value, for ranges. A range of one table sorts no keys of the other tables.
  *
  * A range needs no order of the deleted keys: it looks each key of older layers and of the store up in the map.
- * The tree may also have keys that were deleted later.
  */
 export class Layer {
   readonly #cells = new Map<Key, Cell>();
-  readonly #order = new BTree<Key, undefined>(undefined, compareKeys);
-  /** Keys that may not be in the tree yet. */
-  #unsorted: Key[] = [];
+  /** The keys by table: by the first byte of the key. */
+  readonly #orders: TableOrder[] = [];
   #sizeBytes = 0;
 
   get sizeBytes(): number {
@@ -49,13 +77,18 @@ export class Layer {
     return this.#cells.size;
   }
 
+  /** Number of keys that no range read has sorted yet. Used by tests. */
+  get unsortedCount(): number {
+    return this.#orders.reduce((sum, order) => sum + order.unsortedCount, 0);
+  }
+
   get(key: Key): Cell | undefined {
     return this.#cells.get(key);
   }
 
   /** Sets the cell of a key. @param before the result of `get` for this key */
   set(key: Key, cell: Cell, before: Cell | undefined): void {
-    if (cell.table !== null && (before?.table ?? null) === null) this.#unsorted.push(key);
+    if (cell.table !== null && (before?.table ?? null) === null) this.#orderOf(key).add(key);
     if (before !== undefined) this.#sizeBytes -= before.sizeBytes;
     this.#cells.set(key, cell);
     this.#sizeBytes += cell.sizeBytes;
@@ -67,7 +100,7 @@ export class Layer {
     if (before === undefined) return;
     this.#sizeBytes -= before.sizeBytes;
     this.#cells.delete(key);
-    this.#order.delete(key);
+    this.#orderOf(key).delete(key);
   }
 
   /** Visits the cells in the order in which their keys were added. */
@@ -77,17 +110,26 @@ export class Layer {
     });
   }
 
-  /** Returns the first key with a value at or after `key`. Some of the keys may have been deleted. */
-  keyFrom(key: Key): Key | undefined {
-    return this.#cells.has(key) ? key : this.#sorted().nextHigherKey(key);
+  /**
+   * Returns the first key with a value at or after `start`, or undefined if the first one is not before
+   * `end`. Some of the keys may have been deleted.
+   */
+  keyFrom({ start, end }: { readonly start: Key; readonly end: Key }): Key | undefined {
+    if (start < end && this.#cells.has(start)) return start;
+    const lastTable = end.charCodeAt(0);
+    for (let table = start.charCodeAt(0); table <= lastTable; table += 1) {
+      // No key of a table is before the first byte of the table alone.
+      if (table === lastTable && end.length === 1) break;
+      const next = this.#orders[table]?.keyAfter(start, this.#cells);
+      if (next !== undefined) return next < end ? next : undefined;
+    }
+    return undefined;
   }
 
-  #sorted(): Order {
-    if (this.#unsorted.length > 0) {
-      for (const key of this.#unsorted) if (this.#cells.has(key)) this.#order.set(key, undefined);
-      this.#unsorted = [];
-    }
-    return this.#order;
+  #orderOf(key: Key): TableOrder {
+    const table = key.charCodeAt(0);
+    this.#orders[table] ??= new TableOrder();
+    return this.#orders[table];
   }
 }
 

@@ -320,15 +320,12 @@ class LayerCursor implements Cursor {
   constructor(layer: Layer, range: KeyRange) {
     this.#layer = layer;
     this.#end = range.end;
-    this.key = this.#within(layer.keyFrom(range.start));
+    this.key = layer.keyFrom(range);
   }
 
   advancePast(key: Key): void {
-    if (this.key === key) this.key = this.#within(this.#layer.keyFrom(keyAfter(key)));
-  }
-
-  #within(key: Key | undefined): Key | undefined {
-    return key !== undefined && key < this.#end ? key : undefined;
+    if (this.key !== key) return;
+    this.key = this.#layer.keyFrom({ start: keyAfter(key), end: this.#end });
   }
 }
 

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type Key, readU64, TABLE_BYTE, textToBytes, u64 } from "../../../master/namespace/keys.ts";
+import {
+  type Key,
+  prefixEnd,
+  readU64,
+  TABLE_BYTE,
+  textToBytes,
+  u64,
+} from "../../../master/namespace/keys.ts";
+import { Layer, makeCell } from "../../../master/namespace/layer.ts";
 import { Overlay } from "../../../master/namespace/overlay.ts";
 import { TIMES } from "../../../master/namespace/tables.ts";
 import { ENTRIES } from "../../../master/namespace/tree-tables.ts";
@@ -177,6 +185,47 @@ describe("a range of the overlay", () => {
         model.applyEntry(step);
         if (model.below(5) === 0) await flush(overlay, store);
         model.checkRange();
+      }
+    }
+  });
+});
+
+describe("a layer", () => {
+  const cellOf = (of: Key) => makeCell(of, { table: TIMES, value: 1, isFresh: true });
+
+  it("sorts for a range only the keys of the table that the range reads", () => {
+    const layer = new Layer();
+    for (let index = 1; index <= 1_000; index += 1) {
+      const other = (TABLE_BYTE.inode + u64(index)) as Key;
+      layer.set(other, cellOf(other), undefined);
+    }
+    for (const index of [3, 1, 2]) layer.set(key(index), cellOf(key(index)), undefined);
+    assert.equal(layer.unsortedCount, 1_003);
+    const end = prefixEnd(TABLE_BYTE.time);
+    assert.equal(layer.keyFrom({ start: TABLE_BYTE.time as Key, end }), key(1));
+    assert.equal(layer.keyFrom({ start: key(4), end }), undefined);
+    assert.equal(layer.unsortedCount, 1_000);
+  });
+
+  it("finds the first key of each range, also of a range over several tables", () => {
+    const random = new SeededRandom(5);
+    const keyOf = (): Key => {
+      const length = 1 + random.integer(3);
+      return Array.from({ length }, () => "abcd"[random.integer(4)]).join("") as Key;
+    };
+    for (let round = 0; round < 200; round += 1) {
+      const layer = new Layer();
+      const keys = new Set<Key>();
+      for (let step = 0; step < 20; step += 1) {
+        const changed = keyOf();
+        if (keys.delete(changed)) layer.forget(changed);
+        else {
+          layer.set(changed, cellOf(changed), undefined);
+          keys.add(changed);
+        }
+        const [start, end] = [keyOf(), keyOf()];
+        const expected = [...keys].sort().find((each) => each >= start && each < end);
+        assert.equal(layer.keyFrom({ start, end }), expected, `from ${start} to ${end}`);
       }
     }
   });
