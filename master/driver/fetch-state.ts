@@ -20,11 +20,11 @@ import type { Connection, Stream } from "../../shared/wire/rpc.ts";
 import type { MemberAddress } from "../consensus.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import type { StateMachine } from "../state-machine.ts";
+import { GuardedStream } from "./guarded-stream.ts";
 import type { StateDirectory } from "./member-storage.ts";
 import { PartsReceiver } from "./parts-receiver.ts";
 import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
 import { type PartsHead, type SendPartsOptions, sendParts } from "./snapshot-parts.ts";
-import { withStallTimeout } from "./stall-timeout.ts";
 import type { StateHolder } from "./state-holder.ts";
 
 /**
@@ -84,7 +84,8 @@ export async function serveState(
   stream: Stream<FetchHead, Record<string, never>>,
   options: ServeStateOptions,
 ): Promise<void> {
-  const { machine, indexMin, clock, stallMs } = options;
+  const { machine, indexMin } = options;
+  const guarded = new GuardedStream(stream, options);
   const snapshot = machine.openSnapshot();
   try {
     if (snapshot.index < indexMin) {
@@ -93,12 +94,9 @@ export async function serveState(
         `Cannot send the state: expected index ${indexMin} or later: current value is ${snapshot.index}`,
       );
     }
-    const onStall = (error: AshlarError): void => stream.cancel(error);
-    const send = (head: FetchHead, body?: Uint8Array): Promise<void> =>
-      withStallTimeout(clock, stallMs, { work: stream.send(head, body), onStall });
-    await send({ kind: "begin", index: snapshot.index, term: snapshot.term });
-    await sendParts(snapshot, options, send);
-    stream.end();
+    await guarded.send({ kind: "begin", index: snapshot.index, term: snapshot.term });
+    await sendParts(snapshot, options, (head, body) => guarded.send(head, body));
+    guarded.end();
   } finally {
     snapshot.release();
   }
@@ -170,8 +168,9 @@ async function fetchOverConnection(
   try {
     const open = { ...envelopeTo(own, peer.id), indexMin };
     const stream = connection.open(raftFetchState, open, { timeoutMs: STREAM_LIFETIME_MS, signal });
-    const parts = new PartsReceiver(named.store, options);
-    const position = await receiveParts(options, stream, parts);
+    // A transfer that ends early begins again: no ranges are needed.
+    const parts = new PartsReceiver(named.store, { ...options, ranges: null });
+    const position = await receiveParts(new GuardedStream(stream, options), parts);
     if (position.index < indexMin) {
       throw new AshlarError(
         "UNAVAILABLE",
@@ -188,15 +187,12 @@ async function fetchOverConnection(
 }
 
 async function receiveParts(
-  options: FetchStateOptions,
-  stream: Stream<Record<string, never>, FetchHead>,
+  stream: GuardedStream<Record<string, never>, FetchHead>,
   parts: PartsReceiver,
 ): Promise<EntryPosition> {
-  const { clock, stallMs } = options;
-  const onStall = (error: AshlarError): void => stream.cancel(error);
   let position: EntryPosition | null = null;
   for (;;) {
-    const message = await withStallTimeout(clock, stallMs, { work: stream.receive(), onStall });
+    const message = await stream.receive();
     if (message === null)
       throw new AshlarError(
         "CONNECTION_LOST",

@@ -52,7 +52,7 @@ export function keyAfter(key: Uint8Array): Uint8Array {
  * sender. After it they are rows of an earlier transfer, if any.
  */
 export class HeldRanges {
-  readonly #hasher: Hasher;
+  readonly #hasher: Hasher | null;
   readonly #bytesMin: number;
   readonly #earlier: readonly HeldRange[];
   /** Number of ranges in `#earlier` that end at or before `position`. */
@@ -65,11 +65,12 @@ export class HeldRanges {
   #sizeBytes = 0;
 
   /**
+   * @param options.hasher null: no ranges are made, only the position is known
    * @param options.bytesMin smallest size of a range, apart from the last one
    * @param options.earlier the ranges that remain from an earlier transfer
    */
   constructor(options: {
-    readonly hasher: Hasher;
+    readonly hasher: Hasher | null;
     readonly bytesMin: number;
     readonly earlier?: readonly HeldRange[];
   }) {
@@ -95,12 +96,18 @@ export class HeldRanges {
 
   /** Adds received rows, which have replaced all rows from `position` to the last key of `pairs`. */
   addRows(pairs: readonly KeyValue[], body: Uint8Array): void {
+    if (this.#hasher !== null) this.#hashRows(this.#hasher, pairs, body);
+    const last = pairs.at(-1);
+    if (last !== undefined) this.#moveTo(last.key);
+  }
+
+  #hashRows(hasher: Hasher, pairs: readonly KeyValue[], body: Uint8Array): void {
     let offset = 0;
     let hashedTo = 0;
     for (const pair of pairs) {
       const sizeBytes = sizeOfPair(pair);
       offset += sizeBytes;
-      this.#open ??= { digest: this.#hasher.stream(), sizeBytes: 0 };
+      this.#open ??= { digest: hasher.stream(), sizeBytes: 0 };
       this.#open.sizeBytes += sizeBytes;
       this.#sizeBytes += sizeBytes;
       if (this.#open.sizeBytes < this.#rangeBytes || this.#count >= RANGES_MAX) continue;
@@ -110,8 +117,6 @@ export class HeldRanges {
       this.#closeOpen();
     }
     if (hashedTo < offset) this.#open?.digest.update(body.subarray(hashedTo, offset));
-    const last = pairs.at(-1);
-    if (last !== undefined) this.#moveTo(last.key);
   }
 
   /**

@@ -19,8 +19,8 @@ const RANGE_BYTES_MIN = 64 * 1024;
 export interface PartsReceiverOptions {
   readonly clock: Clock;
   readonly hasher: Hasher;
-  /** The ranges that the store contains. Default: none, the store is empty. */
-  readonly ranges?: readonly HeldRange[];
+  /** The ranges that the store contains. Null: the store is empty, and no later transfer continues. */
+  readonly ranges: readonly HeldRange[] | null;
   /** Smallest size of a range. Default: RANGE_BYTES_MIN. */
   readonly rangeBytesMin?: number;
 }
@@ -41,10 +41,14 @@ export class PartsReceiver {
   #keptCount = 0;
 
   constructor(store: OrderedStore, options: PartsReceiverOptions) {
-    const { hasher, ranges = [], rangeBytesMin = RANGE_BYTES_MIN } = options;
+    const { hasher, ranges, rangeBytesMin = RANGE_BYTES_MIN } = options;
     this.#store = store;
     this.#options = options;
-    this.#ranges = new HeldRanges({ hasher, bytesMin: rangeBytesMin, earlier: ranges });
+    this.#ranges = new HeldRanges({
+      hasher: ranges === null ? null : hasher,
+      bytesMin: rangeBytesMin,
+      earlier: ranges ?? [],
+    });
     this.#rows = new RowsHash(hasher);
   }
 

@@ -4,8 +4,8 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { BackupHead, BackupMessage } from "../../shared/protocol/backup-api.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
 import type { StateMachine } from "../state-machine.ts";
+import { GuardedStream } from "./guarded-stream.ts";
 import { type SendPartsOptions, sendParts } from "./snapshot-parts.ts";
-import { withStallTimeout } from "./stall-timeout.ts";
 
 /** Interval between two checks of the durable index, in milliseconds. */
 const POLL_MS = 20;
@@ -54,7 +54,8 @@ export async function serveBackup(
   stream: BackupStream,
   options: ServeBackupOptions,
 ): Promise<void> {
-  const { machine, clock, stallMs, headFields } = options;
+  const { machine, clock, headFields } = options;
+  const guarded = new GuardedStream(stream, options);
   const snapshot = machine.openSnapshot();
   try {
     const { index, term, stateHash } = snapshot;
@@ -64,14 +65,11 @@ export async function serveBackup(
         "Cannot make a backup: the state machine keeps no state hash",
       );
     }
-    const onStall = (error: AshlarError): void => stream.cancel(error);
-    const send = (head: BackupMessage, body?: Uint8Array): Promise<void> =>
-      withStallTimeout(clock, stallMs, { work: stream.send(head, body), onStall });
     const createdMs = clock.wallMs();
     const head = { ...headFields, index, term, createdMs: Math.floor(createdMs), stateHash };
-    await send({ kind: "begin", head });
-    await sendParts(snapshot, options, send);
-    stream.end();
+    await guarded.send({ kind: "begin", head });
+    await sendParts(snapshot, options, (part, body) => guarded.send(part, body));
+    guarded.end();
   } finally {
     snapshot.release();
   }

@@ -7,13 +7,13 @@ import type { Log } from "../../shared/ports/log.ts";
 import type { SnapshotReply } from "../../shared/protocol/raft-api.ts";
 import type { Stream } from "../../shared/wire/rpc.ts";
 import type { Membership, Snapshot, SnapshotRequest } from "../raft/messages.ts";
+import { GuardedStream } from "./guarded-stream.ts";
 import { encodeRanges, type HeldRange } from "./held-ranges.ts";
 import type { NamedStore, StateDirectory } from "./member-storage.ts";
 import { decodeMembershipRecord } from "./membership-record.ts";
 import { PartsReceiver } from "./parts-receiver.ts";
 import type { OfferOutcome } from "./snapshot-offers.ts";
 import type { SnapshotHead } from "./snapshot-parts.ts";
-import { withStallTimeout } from "./stall-timeout.ts";
 import type { PreparedState, StateHolder } from "./state-holder.ts";
 
 /** Errors that end a transfer although the received rows are good. */
@@ -169,8 +169,9 @@ export class SnapshotReceiver {
     this.#parts = parts;
     let outcome: OfferOutcome | "interrupted" = "refused";
     try {
-      if (opening.resumes) await this.#sendRanges(ranges, stream);
-      await this.#receiveParts(parts, stream);
+      const guarded = new GuardedStream(stream, this.#options);
+      if (opening.resumes) await sendRanges(ranges, guarded);
+      await receiveParts(parts, guarded);
       this.#prepared = holder.prepare(named, opening, parts.stateHash);
       outcome = await offer(this.#requestOf(opening));
       if (outcome !== "installed") throw notNeeded(opening);
@@ -228,35 +229,6 @@ export class SnapshotReceiver {
     });
   }
 
-  async #sendRanges(ranges: readonly HeldRange[], stream: SnapshotStream): Promise<void> {
-    const pages = encodeRanges(ranges);
-    for (const [number, page] of pages.entries()) {
-      const head = { kind: "held", isLast: number === pages.length - 1 } as const;
-      await this.#guard(stream, stream.send(head, page));
-    }
-  }
-
-  async #receiveParts(parts: PartsReceiver, stream: SnapshotStream): Promise<void> {
-    for (;;) {
-      const message = await this.#guard(stream, stream.receive());
-      if (message === null) {
-        throw new AshlarError(
-          "CONNECTION_LOST",
-          "Cannot receive a snapshot: the stream ended before the end message",
-        );
-      }
-      if (await parts.receive(message.head, message)) return;
-      if (message.head.kind === "keep") await this.#guard(stream, stream.send({ kind: "kept" }));
-    }
-  }
-
-  /** Settles as `work` does. Cancels the stream if `work` makes no progress. */
-  #guard<T>(stream: SnapshotStream, work: Promise<T>): Promise<T> {
-    const { clock, stallMs } = this.#options;
-    const onStall = (error: AshlarError): void => stream.cancel(error);
-    return withStallTimeout(clock, stallMs, { work, onStall });
-  }
-
   #requestOf(opening: SnapshotOpening): SnapshotRequest {
     const { memberId, founders } = this.#options;
     const { from, index, term, leaderTerm, membership } = opening;
@@ -273,6 +245,32 @@ export class SnapshotReceiver {
         data: new Uint8Array(0),
       },
     };
+  }
+}
+
+type GuardedSnapshotStream = GuardedStream<SnapshotReply, SnapshotHead>;
+
+async function sendRanges(
+  ranges: readonly HeldRange[],
+  stream: GuardedSnapshotStream,
+): Promise<void> {
+  const pages = encodeRanges(ranges);
+  for (const [number, page] of pages.entries()) {
+    await stream.send({ kind: "held", isLast: number === pages.length - 1 }, page);
+  }
+}
+
+async function receiveParts(parts: PartsReceiver, stream: GuardedSnapshotStream): Promise<void> {
+  for (;;) {
+    const message = await stream.receive();
+    if (message === null) {
+      throw new AshlarError(
+        "CONNECTION_LOST",
+        "Cannot receive a snapshot: the stream ended before the end message",
+      );
+    }
+    if (await parts.receive(message.head, message)) return;
+    if (message.head.kind === "keep") await stream.send({ kind: "kept" });
   }
 }
 

@@ -2,8 +2,9 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { raftSnapshot, type SnapshotReply } from "../../shared/protocol/raft-api.ts";
-import type { Connection, Received, Stream } from "../../shared/wire/rpc.ts";
+import type { Connection, Received } from "../../shared/wire/rpc.ts";
 import type { StateMachine, StateSnapshot } from "../state-machine.ts";
+import { GuardedStream } from "./guarded-stream.ts";
 import { decodeRanges, type HeldRange } from "./held-ranges.ts";
 import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
 import {
@@ -12,7 +13,6 @@ import {
   type SnapshotHead,
   sendParts,
 } from "./snapshot-parts.ts";
-import { withStallTimeout } from "./stall-timeout.ts";
 
 /** Timeout of a whole transfer, in milliseconds. The stall timeout detects a dead peer earlier. */
 const STREAM_LIFETIME_MS = 24 * 60 * 60 * 1_000;
@@ -170,7 +170,8 @@ export class SnapshotSender {
       timeoutMs: STREAM_LIFETIME_MS,
       signal: to.signal,
     });
-    const transfer = new OutgoingTransfer(stream, this.#options, to.signal);
+    const guarded = new GuardedStream(stream, this.#options);
+    const transfer = new OutgoingTransfer(guarded, to.signal);
     const ranges = to.holdsRows ? await transfer.receiveRanges() : [];
     const counts = await sendParts(
       snapshot,
@@ -184,27 +185,21 @@ export class SnapshotSender {
   }
 }
 
-/** The messages of one transfer, at the sender. Each of them has the stall timeout. */
+/** The messages of one transfer, at the sender. */
 class OutgoingTransfer {
-  readonly #stream: Stream<SnapshotHead, SnapshotReply>;
-  readonly #options: Pick<SnapshotSenderOptions, "clock" | "stallMs">;
+  readonly #stream: GuardedStream<SnapshotHead, SnapshotReply>;
   readonly #signal: AbortSignal;
   /** Number of sent `keep` messages without an answer. */
   #unverifiedCount = 0;
 
-  constructor(
-    stream: Stream<SnapshotHead, SnapshotReply>,
-    options: Pick<SnapshotSenderOptions, "clock" | "stallMs">,
-    signal: AbortSignal,
-  ) {
+  constructor(stream: GuardedStream<SnapshotHead, SnapshotReply>, signal: AbortSignal) {
     this.#stream = stream;
-    this.#options = options;
     this.#signal = signal;
   }
 
   async send(head: SnapshotHead, body?: Uint8Array): Promise<void> {
     this.#signal.throwIfAborted();
-    await this.#guard(this.#stream.send(head, body));
+    await this.#stream.send(head, body);
   }
 
   /** Returns the ranges that the peer has. */
@@ -246,7 +241,7 @@ class OutgoingTransfer {
   async #receive<Kind extends SnapshotReply["kind"]>(
     kind: Kind,
   ): Promise<Received<Extract<SnapshotReply, { kind: Kind }>>> {
-    const reply = await this.#guard(this.#stream.receive());
+    const reply = await this.#stream.receive();
     if (reply === null) {
       throw new AshlarError(
         "CONNECTION_LOST",
@@ -258,12 +253,6 @@ class OutgoingTransfer {
     if (isKind(head, kind)) return { head, body, release };
     release();
     throw unexpected(`a message of kind ${head.kind}, expected ${kind}`);
-  }
-
-  #guard<T>(work: Promise<T>): Promise<T> {
-    const { clock, stallMs } = this.#options;
-    const onStall = (error: AshlarError): void => this.#stream.cancel(error);
-    return withStallTimeout(clock, stallMs, { work, onStall });
   }
 }
 

@@ -306,13 +306,34 @@ describe("the parts of a snapshot", () => {
     const rows = rowsOf(stateOf(3)) as KeyValue[];
     const store = await new MemoryStores().open("receiver");
     const make = (): PartsReceiver =>
-      new PartsReceiver(store, { clock: new SkippingClock(), hasher });
+      new PartsReceiver(store, { clock: new SkippingClock(), hasher, ranges: null });
     const part = { kind: "part", entryCount: 3 } as const;
     const turned = encodePairs([...rows].reverse());
     await assert.rejects(receive(make(), part, turned), hasCode("PROTOCOL_ERROR"));
     const parts = make();
     await receive(parts, part, encodePairs(rows));
     await assert.rejects(receive(parts, part, encodePairs(rows)), hasCode("PROTOCOL_ERROR"));
+  });
+
+  it("are hashed once if no later transfer continues with them", async () => {
+    const rows = rowsOf(stateOf(20)) as KeyValue[];
+    /** Returns the number of hashes of rows that a receiver computes. */
+    const hashCount = async (ranges: [] | null): Promise<number> => {
+      let count = 0;
+      const stream = () => {
+        count += 1;
+        return hasher.stream();
+      };
+      const store = await new MemoryStores().open("receiver");
+      const counted = { ...hasher, stream };
+      const options = { clock: new SkippingClock(), hasher: counted, ranges, rangeBytesMin: 20 };
+      const parts = new PartsReceiver(store, options);
+      await receive(parts, { kind: "part", entryCount: 20 }, encodePairs(rows));
+      assert.deepEqual(contents(store), stateOf(20));
+      return count;
+    };
+    assert.equal(await hashCount([]), 21);
+    assert.equal(await hashCount(null), 1);
   });
 
   it("remove many rows in several commits", async () => {

@@ -397,7 +397,7 @@ describe("a state with a flipped bit", () => {
     const store = stores[leader.id - 1] as OrderedStore;
     const { durable } = leader.running.stateMachine;
     const copy = await new MemoryStores().open("copy");
-    const receiver = new PartsReceiver(copy, { clock: group.clock, hasher });
+    const receiver = new PartsReceiver(copy, { clock: group.clock, hasher, ranges: null });
     const rows = store.range({ start: Uint8Array.of(0), end: Uint8Array.of(255) });
     for (const { key, value } of rows) {
       const body = encodePairs([{ key, value }]);
