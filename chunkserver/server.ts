@@ -22,6 +22,7 @@ import type { ChunkStore } from "./store/chunk-store.ts";
 import { Credential } from "./store/credential.ts";
 import { openChunkStore } from "./store/open-store.ts";
 import { RecentReads } from "./store/recent-reads.ts";
+import { CopyComparison } from "./upkeep/copy-comparison.ts";
 import { MasterLink } from "./upkeep/master-link.ts";
 import { OrderResults } from "./upkeep/order-results.ts";
 import { Orders } from "./upkeep/orders.ts";
@@ -258,7 +259,9 @@ function startUpkeep(deps: UpkeepDeps): {
     bytesPerSecond === 0
       ? null
       : new Scrub({ ...env, ...counters, store, log, bytesPerSecond, passDaysMax, signal });
-  const running = runUpkeep({ ...env, log, store, link, orders, scrub, signal }).catch(onBug);
+  const comparison = new CopyComparison({ ...env, store, link, log });
+  const tasks = { store, link, comparison, orders, scrub, signal };
+  const running = runUpkeep({ ...env, log, ...tasks }).catch(onBug);
   return {
     link,
     stop: async () => {

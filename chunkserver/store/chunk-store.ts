@@ -12,10 +12,18 @@ import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import { type BlockReader, ExtentReader } from "./chunk-reader.ts";
 import type { Extent } from "./chunk-record.ts";
 import type { ChunkTotals } from "./chunk-totals.ts";
+import {
+  type ComparedPage,
+  type CopiesPage,
+  compareCopies,
+  noteMissing,
+  type RecordedCopy,
+} from "./compare-copies.ts";
 import { confirmAgain } from "./confirm-again.ts";
 import { type DiskIdentity, writeIdentity } from "./identity.ts";
 import { SCRUB_KEY } from "./index-keys.ts";
 import type { LossAnswer, LossReport } from "./loss-reports.ts";
+import { MissedChunks } from "./missed-chunks.ts";
 import { warnUndeleted } from "./partials.ts";
 import {
   applyConfirmations,
@@ -42,6 +50,7 @@ export class ChunkStore implements AsyncDisposable {
   readonly #deps: StoreDeps;
   readonly #totals: ChunkTotals;
   readonly #writes: Writes;
+  readonly #missed = new MissedChunks();
   #identity: DiskIdentity;
 
   /** Used by `openChunkStore`. */
@@ -172,11 +181,13 @@ export class ChunkStore implements AsyncDisposable {
   async openChunk(chunkId: ChunkId): Promise<BlockReader> {
     const reader = await openReplica(this.#deps, chunkId);
     if (reader !== null) return reader;
+    this.#missed.add(chunkId);
     throw new AshlarError("CHUNK_NOT_FOUND", `Cannot find chunk ${chunkId} on this server`);
   }
 
   /** Returns the length and the block hashes. @throws {AshlarError} CHUNK_NOT_FOUND */
   manifest(chunkId: ChunkId): { readonly lengthBytes: number; readonly hashes: Uint8Array } {
+    if (!this.has(chunkId)) this.#missed.add(chunkId);
     const hashes = hashesOf(this.#deps, chunkId);
     const lengthBytes = this.#deps.index.record(chunkId)?.lengthBytes ?? 0;
     assert(hashes.length === blockCount(lengthBytes) * DIGEST_BYTES, "each block has a hash");
@@ -213,6 +224,21 @@ export class ChunkStore implements AsyncDisposable {
     return applyConfirmations(this.#deps, confirmations, this.#nowMs() + retryMs);
   }
 
+  /** Compares the copies that the masters record with the index: see `compareCopies`. */
+  compareCopies(page: CopiesPage): Promise<ComparedPage> {
+    return compareCopies(this.#deps, page);
+  }
+
+  /** Notes the loss of recorded copies without a record in the index: see `noteMissing`. */
+  noteMissing(copies: readonly RecordedCopy[]): Promise<number> {
+    return noteMissing(this.#deps, copies);
+  }
+
+  /** Returns chunks that were requested and that this server does not have, and forgets them. */
+  takeMissed(): readonly ChunkId[] {
+    return this.#missed.take();
+  }
+
   /** Returns up to `limit` losses for a report to the master: see `LossReports`. */
   lossReport(limit: number): LossReport {
     return this.#deps.losses.next(limit);
@@ -226,12 +252,14 @@ export class ChunkStore implements AsyncDisposable {
   // Upkeep -------------------------------------------------------------------------------------
 
   /** Verifies the bytes of a replica: see `verifyReplica`. */
-  verify(
+  async verify(
     chunkId: ChunkId,
     buffer: Uint8Array,
     pace?: Pace,
   ): Promise<"intact" | "corrupt" | "absent"> {
-    return verifyReplica(this.#deps, chunkId, buffer, pace);
+    const result = await verifyReplica(this.#deps, chunkId, buffer, pace);
+    if (result === "absent") this.#missed.add(chunkId);
+    return result;
   }
 
   /** Checks that the extent files of some chunks exist: see `checkExtentFiles`. */

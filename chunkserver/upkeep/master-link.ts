@@ -1,5 +1,5 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import type { Digest } from "../../shared/base/ids.ts";
+import type { Digest, LogIndex } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { CAPABILITIES } from "../../shared/protocol/capabilities.ts";
@@ -47,6 +47,8 @@ export class MasterLink {
   readonly #options: MasterLinkDeps;
   /** See `restoreId` of `fleet.register`. Null before the first registration. */
   #restoreId: Uint8Array | null = null;
+  /** The intent floor in the last answer of a leader. Null if it has none. */
+  #intentFloor: LogIndex | null = null;
   #intervalMs = HEARTBEAT_INTERVAL_MS_DEFAULT;
   /** Whether the leader wants this server to enrol. It does with its next heartbeat. */
   #shouldEnrol = false;
@@ -63,6 +65,16 @@ export class MasterLink {
   /** Interval of the heartbeats, as the leader set it. */
   get heartbeatIntervalMs(): number {
     return this.#intervalMs;
+  }
+
+  /** See `restoreId` of `fleet.register`. Null before the first registration. */
+  get restoreId(): Uint8Array | null {
+    return this.#restoreId;
+  }
+
+  /** No commit under an older intent can succeed. Null if the leader has not stated it. */
+  get intentFloor(): LogIndex | null {
+    return this.#intentFloor;
   }
 
   /** Reason why the leader may not know this server. Null if the last heartbeat was answered. */
@@ -118,7 +130,7 @@ export class MasterLink {
     const chunks = store.unconfirmed(CONFIRM_MAX);
     if (chunks.length === 0) return againCount;
     const request = { serverId: store.serverId, chunks: [...chunks] };
-    const { verdicts } = await this.#call(confirmChunks, request, signal);
+    const { verdicts } = await this.call(confirmChunks, request, signal);
     if (verdicts.length !== chunks.length) {
       throw new AshlarError(
         "PROTOCOL_ERROR",
@@ -182,7 +194,7 @@ export class MasterLink {
       capabilities: [...CAPABILITIES],
       proof: { credential: credential.value, token: joinToken },
     };
-    const answer = await this.#call(register, request, signal);
+    const answer = await this.call(register, request, signal);
     if (store.clusterId !== null && store.clusterId !== answer.clusterId) {
       throw new AshlarError(
         "WRONG_CLUSTER",
@@ -222,16 +234,18 @@ export class MasterLink {
         ...(intentIndex === null ? {} : { intentIndex }),
       })),
     };
-    const answer = await this.#call(heartbeat, request, signal);
+    const answer = await this.call(heartbeat, request, signal);
     if (answer.chunkKeys !== undefined) keys.replace(answer.chunkKeys);
     keys.recordAnswer(this.#intervalMs);
     this.#shouldEnrol = answer.enrol;
     results.acknowledge(reported);
+    this.#intentFloor = answer.intentFloor ?? null;
     await store.answerLosses(losses, { intentFloor: answer.intentFloor });
     orders.accept(answer.orders);
   }
 
-  async #call<Request, Response>(
+  /** Calls the leader. */
+  async call<Request, Response>(
     method: CallMethod<Request, Response>,
     request: Request,
     signal: AbortSignal,

@@ -2,6 +2,7 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
+import type { CopyComparison } from "./copy-comparison.ts";
 import type { MasterLink } from "./master-link.ts";
 import type { Orders } from "./orders.ts";
 import { pause, type RepeatDeps, repeat } from "./repeat.ts";
@@ -24,6 +25,7 @@ export interface UpkeepDeps {
   readonly log: Log;
   readonly store: ChunkStore;
   readonly link: MasterLink;
+  readonly comparison: CopyComparison;
   readonly orders: Orders;
   /** Null if the scrub is disabled. */
   readonly scrub: Scrub | null;
@@ -31,11 +33,11 @@ export interface UpkeepDeps {
 }
 
 /**
- * Runs the background tasks of a chunkserver: heartbeats, confirmations, scrub, sweeps. Resolves
+ * Runs the background tasks of a chunkserver: heartbeats, confirmations, comparison, scrub, sweeps. Resolves
  * when the signal has aborted and all tasks have ended. Rejects if a task fails with a bug.
  */
 export async function runUpkeep(options: UpkeepDeps): Promise<void> {
-  const { store, link, orders, signal } = options;
+  const { store, link, comparison, orders, signal } = options;
   const deps: RepeatDeps = options;
   const loops = [
     repeat(deps, { name: "Heartbeat", intervalMs: () => link.heartbeatIntervalMs, signal }, () =>
@@ -43,6 +45,11 @@ export async function runUpkeep(options: UpkeepDeps): Promise<void> {
     ),
     repeat(deps, { name: "Confirmation", intervalMs: () => CONFIRM_INTERVAL_MS, signal }, () =>
       confirmAll(link, options),
+    ),
+    repeat(
+      deps,
+      { name: "Comparison of copies", intervalMs: () => comparison.delayMs, signal },
+      () => comparison.step(signal),
     ),
     repeat(deps, { name: "Sweep", intervalMs: () => SWEEP_INTERVAL_MS, signal }, () =>
       sweepAll(store, options),

@@ -3,8 +3,9 @@ import type { ChunkId, LogIndex, ServerId } from "../../shared/base/ids.ts";
 import { changeEnrolment, enrolmentStatus } from "../../shared/protocol/enrolment-api.ts";
 import * as api from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
-import type { Handlers } from "../../shared/wire/rpc.ts";
+import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
 import { FEATURE_LEVEL_LOST_INTENT, FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
+import type { Namespace } from "../namespace/namespace.ts";
 import { isRestoredBetween } from "../namespace/restored-state.ts";
 import { missingKeys, secretsOf } from "./chunk-keys.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
@@ -21,6 +22,7 @@ import {
   requireFacts,
   requireLeader,
 } from "./leader-context.ts";
+import { CopyPages, copiesOf } from "./recorded-copies.ts";
 import { removeServer } from "./remove-server.ts";
 import { trimHistory } from "./trim-history.ts";
 
@@ -34,15 +36,7 @@ const PURGES_PER_HEARTBEAT = 200;
  */
 export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & StatusDeps): void {
   registerReports(handlers, deps);
-  handlers.onCall(api.confirmChunks, async (request, context) => {
-    request.release();
-    requireLeader(deps.consensus);
-    deps.registrations.check(context.peer, request.head.serverId);
-    await deps.consensus.confirmRead(context.remainingMs(), context);
-    beginTerm(deps);
-    const { serverId, chunks } = request.head;
-    return { verdicts: chunks.map((chunk) => confirmVerdictOf(deps, serverId, chunk)) };
-  });
+  registerCopyQuestions(handlers, deps);
   handlers.onCall(api.status, async (request, context) => {
     request.release();
     requireLeader(deps.consensus);
@@ -158,6 +152,35 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     registrations.check(peer, request.head.serverId);
     fleet.recordGoodbye(request.head.serverId);
     return {};
+  });
+}
+
+/** Registers the questions of a chunkserver about its copies. */
+function registerCopyQuestions(handlers: Handlers, deps: MasterDeps): void {
+  const pages = new CopyPages(deps.env.clock);
+  /** Confirms the leadership, for a server that has registered on the connection of the call. */
+  const confirmRead = async (serverId: ServerId, context: CallContext): Promise<Namespace> => {
+    requireLeader(deps.consensus);
+    deps.registrations.check(context.peer, serverId);
+    await deps.consensus.confirmRead(context.remainingMs(), context);
+    beginTerm(deps);
+    return deps.namespace();
+  };
+  handlers.onCall(api.confirmChunks, async (request, context) => {
+    request.release();
+    const { serverId, chunks } = request.head;
+    await confirmRead(serverId, context);
+    return { verdicts: chunks.map((chunk) => confirmVerdictOf(deps, serverId, chunk)) };
+  });
+  handlers.onCall(api.listCopies, async (request, context) => {
+    request.release();
+    const { serverId, after } = request.head;
+    return pages.page(await confirmRead(serverId, context), serverId, after);
+  });
+  handlers.onCall(api.findCopies, async (request, context) => {
+    request.release();
+    const { serverId, chunkIds } = request.head;
+    return copiesOf(await confirmRead(serverId, context), serverId, chunkIds);
   });
 }
 

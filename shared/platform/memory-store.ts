@@ -17,6 +17,9 @@ import { checkChanges, checkStoreName } from "./store-check.ts";
 const BTree = BTreeModule.default;
 type Tree = InstanceType<typeof BTree<Uint8Array, Uint8Array>>;
 
+/** The rows of all stores at one time: see `MemoryStores.image`. */
+export type StoresImage = ReadonlyMap<string, Tree>;
+
 /** Options of `MemoryStores`. */
 export interface MemoryStoresOptions {
   /**
@@ -24,6 +27,8 @@ export interface MemoryStoresOptions {
    * nothing. Simulations use it for delays and failures.
    */
   readonly beforeCommit?: (name: string, changes: readonly StoreChange[]) => Promise<void>;
+  /** The rows at the beginning. Default: none. */
+  readonly image?: StoresImage;
 }
 
 /**
@@ -36,6 +41,7 @@ export class MemoryStores implements OrderedStores {
 
   constructor(options: MemoryStoresOptions = {}) {
     this.#beforeCommit = options.beforeCommit ?? (async () => {});
+    for (const [name, tree] of options.image ?? []) this.#trees.set(name, tree.clone());
   }
 
   async open(name: string): Promise<OrderedStore> {
@@ -59,6 +65,11 @@ export class MemoryStores implements OrderedStores {
 
   async list(): Promise<readonly string[]> {
     return [...this.#trees.keys()].sort();
+  }
+
+  /** Returns the rows of all stores, without commits in progress. */
+  image(): StoresImage {
+    return new Map(Array.from(this.#trees, ([name, tree]) => [name, tree.clone()]));
   }
 
   /**

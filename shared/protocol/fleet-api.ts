@@ -30,6 +30,9 @@ const HEARTBEAT_BYTES_MAX = 8 * 1024 * 1024;
 /** Longest `fleet.confirm-chunks`: REPORTS_MAX chunk ids with their indexes. */
 const CONFIRM_BYTES_MAX = 2 * 1024 * 1024;
 
+/** Largest number of chunks in `fleet.find-copies`: its turn takes a few milliseconds. */
+export const FIND_COPIES_MAX = 200;
+
 /** A list of a report. */
 const reportsOf = <Item extends v.GenericSchema>(item: Item) =>
   v.pipe(v.array(item), v.maxLength(REPORTS_MAX));
@@ -179,6 +182,42 @@ export const confirmChunks = {
     v.object({ verdicts: v.array(v.picklist(["known", "unknown", "undecided"])) }),
   ),
 };
+
+/**
+ * Returns a page of the chunks of which the state records a copy on a chunkserver, in the order of their
+ * ids. The server compares them with its index (docs/decisions/0020).
+ */
+export const listCopies = defineCall(
+  "fleet.list-copies",
+  BY_CHUNKSERVERS,
+  v.object({
+    serverId: serverIdSchema,
+    /** The last chunk of the page before. Null in the first call. */
+    after: v.nullable(chunkIdSchema),
+  }),
+  v.object({
+    chunkIds: v.array(chunkIdSchema),
+    /** Whether other chunks follow. */
+    hasMore: v.boolean(),
+    /** Index of the state. */
+    index: logIndexSchema,
+    /** Time after which the server may ask for the next page: all servers share the leader. */
+    pauseMs: countSchema,
+  }),
+);
+
+/** Returns which of some chunks have a copy that the state records on a chunkserver, with its intent. */
+export const findCopies = defineCall(
+  "fleet.find-copies",
+  BY_CHUNKSERVERS,
+  v.object({
+    serverId: serverIdSchema,
+    chunkIds: v.pipe(v.array(chunkIdSchema), v.maxLength(FIND_COPIES_MAX)),
+  }),
+  v.object({
+    copies: v.array(v.object({ chunkId: chunkIdSchema, intentIndex: logIndexSchema })),
+  }),
+);
 
 /**
  * Forgets the history up to now in bounded steps, so that the space of removed and replaced files is

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { HeldKeys } from "../../chunkserver/pipeline/held-keys.ts";
 import { Credential } from "../../chunkserver/store/credential.ts";
+import type { CopyComparison } from "../../chunkserver/upkeep/copy-comparison.ts";
 import { MasterLink, type MasterLinkDeps } from "../../chunkserver/upkeep/master-link.ts";
 import { OrderResults } from "../../chunkserver/upkeep/order-results.ts";
 import type { Orders } from "../../chunkserver/upkeep/orders.ts";
@@ -76,6 +77,7 @@ describe("the confirmation of many chunks", () => {
     const running = runUpkeep({
       ...{ clock, random: new SeededRandom(1), log: new MemoryLog(), link, scrub: null },
       store: { sweep: async () => "done" } as unknown as Store,
+      comparison: { delayMs: 5_000, step: async () => {} } as unknown as CopyComparison,
       orders: { idle: async () => {} } as unknown as Orders,
       signal: stop.signal,
     });

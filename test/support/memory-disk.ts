@@ -89,6 +89,13 @@ export class MemoryDisk {
     restart(this.#root, random);
   }
 
+  /** Returns a disk with the content that would survive a crash now. */
+  image(options: MemoryDiskOptions = {}): MemoryDisk {
+    const copy = new MemoryDisk(options);
+    copyDurable(this.#root, copy.#root);
+    return copy;
+  }
+
   /** Changes the current and the durable bytes of a file without a write: bit rot. */
   corrupt(path: string, change: (bytes: Uint8Array) => void): void {
     const node = this.find(path);
@@ -164,6 +171,15 @@ function restart(directory: MemoryDirectory, random: Random): void {
     directory.current.set(name, node);
     if (node instanceof MemoryFile) node.crash(random);
     else restart(node, random);
+  }
+}
+
+function copyDurable(from: MemoryDirectory, to: MemoryDirectory): void {
+  for (const [name, node] of from.durable) {
+    const copy = node instanceof MemoryFile ? node.durableCopy() : makeDirectoryNode();
+    if (!(node instanceof MemoryFile)) copyDurable(node, copy as MemoryDirectory);
+    to.current.set(name, copy);
+    to.durable.set(name, copy);
   }
 }
 

@@ -170,6 +170,15 @@ export class MemoryFile {
     }
   }
 
+  /** Returns a file with the durable bytes of this one. */
+  durableCopy(): MemoryFile {
+    this.#applySynced();
+    const copy = new MemoryFile();
+    copy.#durable.copyFrom(this.#durable);
+    copy.#current.copyFrom(this.#durable);
+    return copy;
+  }
+
   /** Returns a copy of the content. */
   content(): Uint8Array {
     return new Uint8Array(this.#current.bytes());

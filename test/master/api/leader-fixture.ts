@@ -33,7 +33,8 @@ export class TestLeader {
     const consensus = { status, confirmRead: async () => machine.index };
     const namespace = () => machine.namespace;
     const registrations = this.#registrations;
-    const deps = { consensus, fleet: registry, repair: this.repair, registrations, namespace };
+    const env = { clock };
+    const deps = { env, consensus, fleet: registry, repair: this.repair, registrations, namespace };
     const onCall = (method: { readonly name: string }, handler: never) =>
       this.#handlers.set(method.name, handler);
     registerFleetHandlers({ onCall } as unknown as Handlers, deps as never);

@@ -10,6 +10,7 @@ import { equalBytes } from "../../../shared/base/bytes.ts";
 import type { ChunkId, ServerId } from "../../../shared/base/ids.ts";
 import type { StoreChange } from "../../../shared/ports/ordered-store.ts";
 import type { HashedStore } from "./hashed-stores.ts";
+import type { DiskImage } from "./simulated-process.ts";
 import type { SimulatedChunkserver, SimulatedMaster } from "./simulated-servers.ts";
 import type { SimulationEnvironment } from "./simulation-environment.ts";
 import { Violation } from "./violation.ts";
@@ -19,6 +20,11 @@ import { Violation } from "./violation.ts";
  * than the loss: the server paused before it read the answer, or its commit was slow.
  */
 const LOST_GRACE_MS = 20_000;
+/**
+ * The same for the copies that are gone after the disk was set back: until the server has compared its index
+ * twice, the second time after the intents of its receipts have expired.
+ */
+const SET_BACK_GRACE_MS = 60_000;
 const PURGES_MAX = 100_000;
 /** First byte of the keys of chunk records. */
 const RECORD_TABLE = "C".charCodeAt(0);
@@ -98,6 +104,16 @@ export class CopyChecks {
     return null;
   }
 
+  /** Notes the copies that are not in `image`, before the disk of the server is set back to it. */
+  noteSetBack(server: SimulatedChunkserver, image: DiskImage): number {
+    const kept = recordsIn(image);
+    const gone = [...recordsIn(server.takeImage())].filter((chunkId) => !kept.has(chunkId));
+    const lostMs = this.#environment.clock.monotonicMs() + SET_BACK_GRACE_MS - LOST_GRACE_MS;
+    const serverId = serverIdIn(image);
+    for (const chunkId of gone) this.#lostMs.set(`${serverId} ${chunkId}`, lostMs);
+    return gone.length;
+  }
+
   #onChanged(server: SimulatedChunkserver, changes: readonly StoreChange[]): void {
     for (const change of changes) {
       if (!isRecordChange(change) || change.value !== null) continue;
@@ -131,6 +147,17 @@ export class CopyChecks {
     const server = this.#deps.chunkservers.find((each) => this.idOf(each) === serverId);
     return server === undefined || this.holds(server, chunkId);
   }
+}
+
+/** Returns the id of the server in the index of an image. */
+function serverIdIn({ stores }: DiskImage): ServerId {
+  return new TextDecoder().decode(stores.get(INDEX_NAME)?.get(IDENTITY_KEY)) as ServerId;
+}
+
+/** Returns the chunks with a record in the index of an image. */
+function recordsIn({ stores }: DiskImage): Set<ChunkId> {
+  const keys = [...(stores.get(INDEX_NAME)?.keys() ?? [])];
+  return new Set(keys.filter((key) => key[0] === RECORD_TABLE).map(chunkIdOfKey));
 }
 
 /** Returns the open index of a chunkserver. Undefined while it is closed. */

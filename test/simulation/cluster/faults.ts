@@ -73,7 +73,7 @@ export class Faults {
   /**
    * The only server with bit rot in its extents, so each chunk has good copies on other servers.
    */
-  readonly #corruptibleServer: AnyProcess;
+  readonly corruptibleServer: AnyProcess;
   /** Processes whose restart is scheduled. */
   readonly #restarts = new Set<AnyProcess>();
   /** Whether the fault phase has ended. */
@@ -85,7 +85,7 @@ export class Faults {
     this.#environment = environment;
     this.#deps = deps;
     this.#random = environment.randomFor("faults");
-    this.#corruptibleServer = this.#random.pick(deps.chunkservers);
+    this.corruptibleServer = this.#random.pick(deps.chunkservers);
     this.counts = Object.fromEntries(Object.keys(WEIGHTS).map((kind) => [kind, 0])) as Record<
       FaultKind,
       number
@@ -332,7 +332,7 @@ export class Faults {
   }
 
   #corruptExtent(): boolean {
-    const process = this.#corruptibleServer;
+    const process = this.corruptibleServer;
     const files = process.disk.filesBelow("extents");
     if (files.length === 0) return false;
     const path = this.#random.pick(files);

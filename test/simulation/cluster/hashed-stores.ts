@@ -1,4 +1,8 @@
-import { MemoryStores, type MemoryStoresOptions } from "../../../shared/platform/memory-store.ts";
+import {
+  MemoryStores,
+  type MemoryStoresOptions,
+  type StoresImage,
+} from "../../../shared/platform/memory-store.ts";
 import type {
   KeyValue,
   OrderedReader,
@@ -57,6 +61,11 @@ export class HashedStores implements OrderedStores {
 
   list(): Promise<readonly string[]> {
     return this.#stores.list();
+  }
+
+  /** Returns the rows of all stores, without commits in progress and without corruption. */
+  image(): StoresImage {
+    return this.#stores.image();
   }
 
   /**

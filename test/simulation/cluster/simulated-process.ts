@@ -1,9 +1,10 @@
 import { assert } from "../../../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import type { StoresImage } from "../../../shared/platform/memory-store.ts";
 import type { Disk } from "../../../shared/ports/disk.ts";
 import type { Env } from "../../../shared/ports/env.ts";
 import type { StoreChange } from "../../../shared/ports/ordered-store.ts";
-import { MemoryDisk } from "../../support/memory-disk.ts";
+import { MemoryDisk, type MemoryDiskOptions } from "../../support/memory-disk.ts";
 import type { DiskOperation } from "../../support/mounted-file.ts";
 import { ProcessClock } from "../../support/process-clock.ts";
 import { HashedStores } from "./hashed-stores.ts";
@@ -21,6 +22,12 @@ export interface ProcessRun {
   readonly stores: HashedStores;
   /** Called when the process cannot continue and a real one would exit. */
   readonly onFatal: (error: unknown) => void;
+}
+
+/** The content of a disk at one time. */
+export interface DiskImage {
+  readonly disk: MemoryDisk;
+  readonly stores: StoresImage;
 }
 
 /** Starts the production code of a process. A graceful stop disposes the result. */
@@ -75,7 +82,7 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     this.host = host;
     this.#launch = launch;
     this.#random = environment.randomFor(`process ${host}`);
-    this.disk = this.#makeDisk();
+    this.disk = new MemoryDisk(this.#diskOptions());
     this.stores = this.#makeStores();
   }
 
@@ -155,11 +162,25 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     this.environment.network.crash(this.host);
   }
 
+  /** Returns an image of the disk: what would survive a power failure now. */
+  takeImage(): DiskImage {
+    return { disk: this.disk.image(), stores: this.stores.image() };
+  }
+
+  /** Sets the disk back to an image. The process must be down. */
+  setBack(image: DiskImage): void {
+    assert(this.state === "down", "a disk is set back only while the process is down");
+    const { onCommitted } = this.stores;
+    this.disk = image.disk.image(this.#diskOptions());
+    this.stores = this.#makeStores(image.stores);
+    this.stores.onCommitted = onCommitted;
+  }
+
   /** Replaces the disk with an empty one. The process must be down. */
   replaceDisk(): void {
     assert(this.state === "down", "a disk is replaced only while the process is down");
     const { onCommitted } = this.stores;
-    this.disk = this.#makeDisk();
+    this.disk = new MemoryDisk(this.#diskOptions());
     this.stores = this.#makeStores();
     this.stores.onCommitted = onCommitted;
   }
@@ -214,18 +235,19 @@ export class SimulatedProcess<Running extends AsyncDisposable> {
     );
   }
 
-  #makeDisk(): MemoryDisk {
+  #diskOptions(): MemoryDiskOptions {
     const capacity = (): number | undefined => this.capacityBytes;
-    return new MemoryDisk({
+    return {
       get capacityBytes() {
         return capacity();
       },
       fault: (operation) => this.diskFault(operation),
-    });
+    };
   }
 
-  #makeStores(): HashedStores {
+  #makeStores(image: StoresImage = new Map()): HashedStores {
     return new HashedStores({
+      image,
       beforeCommit: async (name, changes) => {
         const { clock } = this.#currentRun();
         await clock.sleep(this.#latency(COMMIT_MS));

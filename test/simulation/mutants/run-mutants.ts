@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "../../support/repository.ts";
 import { CALL_MUTANTS } from "./call-mutants.ts";
+import { COPY_MUTANTS } from "./copy-mutants.ts";
 import { DRIVER_MUTANTS } from "./driver-mutants.ts";
 import { applyEdit, type Check, type Edit, type Mutant } from "./mutant.ts";
 import { RAFT_MUTANTS } from "./raft-mutants.ts";
@@ -19,6 +20,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...DRIVER_MUTANTS,
   ...STATE_MUTANTS,
   ...CALL_MUTANTS,
+  ...COPY_MUTANTS,
 ];
 
 /** Result of the check of one mutant. */

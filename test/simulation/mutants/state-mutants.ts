@@ -368,17 +368,4 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inTest("test/master/namespace/clock-steps.test.ts"),
   },
-  {
-    name: "loss-removed-too-early",
-    bug: "A chunkserver forgets a lost copy although a commit may still record it",
-    breaks: "docs/decisions/0002: a loss is kept until it is final",
-    edits: [
-      {
-        file: "chunkserver/store/loss-reports.ts",
-        find: "intentFloor === undefined || intentIndex === null",
-        replace: "intentFloor !== undefined || intentIndex === null",
-      },
-    ],
-    caughtBy: inTest("test/chunkserver/loss-reports.test.ts"),
-  },
 ];
