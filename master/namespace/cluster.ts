@@ -13,12 +13,17 @@ import type {
 } from "./command.ts";
 import { putEmptyDirectory } from "./directories.ts";
 import { beginEnrolment, dropOldKeys } from "./enrolment.ts";
-import { checkFeatureLevel, FEATURE_LEVEL_ENROLMENT } from "./feature-levels.ts";
+import {
+  checkFeatureLevel,
+  FEATURE_LEVEL_ENROLMENT,
+  FEATURE_LEVEL_FORMATS,
+} from "./feature-levels.ts";
 import { META_KEY, storageClassKey } from "./keys.ts";
 import type { DirectoryInode } from "./records.ts";
 import { refusal } from "./refusal.ts";
+import { formatsAt } from "./row-formats.ts";
 import { ROOT_INODE } from "./state.ts";
-import { CLUSTER_FACTS, FEATURE_LEVEL, STORAGE_CLASSES } from "./tables.ts";
+import { CLUSTER_FACTS, FEATURE_LEVEL, FORMATS, STORAGE_CLASSES } from "./tables.ts";
 
 const CHUNK_KEY_BYTES = 32;
 const ROOT_MODE = 0o755;
@@ -126,4 +131,7 @@ export function raiseFeatureLevel(change: Change, command: RaiseFeatureLevel): v
     beginEnrolment(change, command.enrolmentKey);
   }
   change.putUnversioned(FEATURE_LEVEL, META_KEY.featureLevel, raised);
+  if (raised >= FEATURE_LEVEL_FORMATS) {
+    change.putUnversioned(FORMATS, META_KEY.formats, formatsAt(raised));
+  }
 }

@@ -6,7 +6,8 @@ import { StateHash } from "../../shared/protocol/state-hash.ts";
 import { checkFeatureLevel } from "./feature-levels.ts";
 import { META_KEY, textToBytes } from "./keys.ts";
 import type { AppliedRecord } from "./records.ts";
-import { APPLIED, FEATURE_LEVEL, MEMBERSHIP } from "./tables.ts";
+import { checkFormats } from "./row-formats.ts";
+import { APPLIED, FEATURE_LEVEL, FORMATS, MEMBERSHIP } from "./tables.ts";
 
 /** The log position of the state in a store, with the hash of the state. */
 export interface DurableState {
@@ -82,6 +83,8 @@ function readRows(store: OrderedReader): DurableState {
       "expected intact rows for the index and the members: their checksum does not match",
     );
   }
+  const formatBytes = store.get(textToBytes(META_KEY.formats));
+  if (formatBytes !== undefined) checkFormats(FORMATS.decode(formatBytes, META_KEY.formats));
   const levelBytes = store.get(textToBytes(META_KEY.featureLevel));
   if (levelBytes !== undefined) {
     checkFeatureLevel(FEATURE_LEVEL.decode(levelBytes, META_KEY.featureLevel));

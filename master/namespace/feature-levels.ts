@@ -22,7 +22,8 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *    11  published uploads: the operation `publish`, and segments in the staging table
  *    12  files of many chunks: copies that `reclaim` raises, restores that share a content
  *    13  enrolment of chunkservers, and versions of the chunk key
- *    14  rotation of the chunk key while the enrolment is closed; a removal leaves one row of the reclaim queue
+ *    14  rotation of the chunk key while the enrolment is closed; a removal leaves one row of the reclaim queue;
+ *        the state records the formats of its tables
  */
 export const FEATURE_LEVEL_MAX = 14;
 /** The first level whose members support checkpoints. */
@@ -53,6 +54,8 @@ export const FEATURE_LEVEL_ENROLMENT = 13;
 const FEATURE_LEVEL_ROTATION = 14;
 /** The first level at which a removal leaves one row of the reclaim queue: see reclaim-queue.ts. */
 export const FEATURE_LEVEL_REMOVED = 14;
+/** The first level at which the state records the formats of its tables: see row-formats.ts. */
+export const FEATURE_LEVEL_FORMATS = 14;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 

@@ -88,6 +88,8 @@ export const META_KEY = {
   /** Absent below feature level 13. */
   enrolment: "Me" as Key,
   featureLevel: "Mf" as Key,
+  /** The formats of the tables: see row-formats.ts. Absent below feature level 14. */
+  formats: "Mr" as Key,
   membership: "Mm" as Key,
   totals: "Mt" as Key,
 };

@@ -248,6 +248,12 @@ export const FEATURE_LEVEL: UnversionedTable<number> = table({
   isCached: always,
 });
 
+/** The formats of the tables by their names. */
+export const FORMATS: UnversionedTable<ReadonlyMap<string, number>> = table({
+  toFields: (formats) => [...formats],
+  fromFields: (fields) => new Map(fields as readonly [string, number][]),
+});
+
 export const MEMBERSHIP: UnversionedTable<Uint8Array> = table({
   toFields: (value) => [value],
   fromFields: ([value]) => ownBytes(value),

@@ -81,6 +81,19 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/namespace/removal-level.test.ts"),
   },
   {
+    name: "formats-not-compared",
+    bug: "A program opens a state with a table of a newer format",
+    breaks: "docs/decisions/0021: a newer format is refused",
+    edits: [
+      {
+        file: "master/namespace/durable.ts",
+        find: "checkFormats(FORMATS.decode(formatBytes, META_KEY.formats));",
+        replace: "FORMATS.decode(formatBytes, META_KEY.formats);",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/row-formats.test.ts"),
+  },
+  {
     name: "unbounded-lookup",
     bug: "The rows of a lookup do not count, so a lookup by inode may walk up any number of levels",
     breaks: "docs/decisions/0014: the work of a read is bounded",
