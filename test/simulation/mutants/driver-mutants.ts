@@ -55,7 +55,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     breaks: "docs/on-disk-format.md: corruption is not a torn tail",
     edits: [
       {
-        file: "master/storage/log-recovery.ts",
+        file: "master/storage/segment-records.ts",
         find: "if (valid !== null)\n",
         replace: "if (valid !== null && offset < 0)\n",
       },
