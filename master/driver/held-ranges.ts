@@ -145,6 +145,22 @@ export class HeldRanges {
     this.#moveTo(end);
   }
 
+  /**
+   * Returns the end of the range with this number in the earlier list. Null if `position` has reached it.
+   *
+   * @throws {AshlarError} PROTOCOL_ERROR if the list has no such range
+   */
+  endToDrop(number: number): Uint8Array | null {
+    const range = this.#earlier[number];
+    if (range === undefined) throw malformed(`the range ${number} to drop was not reported`);
+    return compareBytes(range.end, this.#position) > 0 ? range.end : null;
+  }
+
+  /** Moves to `key`. No rows are between `position` and it. */
+  pass(key: Uint8Array): void {
+    this.#moveTo(key);
+  }
+
   /** Records that all rows of an earlier transfer after `position` were removed. */
   dropEarlier(): void {
     this.#passedCount = this.#earlier.length;

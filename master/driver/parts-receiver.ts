@@ -30,7 +30,7 @@ export interface PartsReceiverOptions {
  * possibly of another state.
  *
  * The messages arrive in key order, and each one moves the position: a part to its last row, a kept
- * range to its end, the end message to the end of the store. Earlier rows that a message passes and
+ * or dropped range to its end, the end message to the end of the store. Earlier rows that a message passes and
  * does not keep are removed. So up to the position the rows are those of the sender.
  */
 export class PartsReceiver {
@@ -98,6 +98,9 @@ export class PartsReceiver {
       case "keep":
         await this.#keep(head.range);
         return false;
+      case "drop":
+        await this.#drop(head.range);
+        return false;
       case "end":
         if (body.length > 0) throw malformed("the end message contains rows");
         await this.#replaceTo(LAST_KEY, []);
@@ -150,6 +153,14 @@ export class PartsReceiver {
       );
     }
     this.#ranges.addKept(range, sizeBytes);
+  }
+
+  /** Removes the rows after the position, up to the end of a range. */
+  async #drop(number: number): Promise<void> {
+    const end = this.#ranges.endToDrop(number);
+    if (end === null) return;
+    await this.#replaceTo(end, []);
+    this.#ranges.pass(end);
   }
 
   /** Replaces the rows after the position, up to `last`, by `rows`. */

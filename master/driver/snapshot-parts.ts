@@ -17,13 +17,19 @@ import { type HeldRange, keyAfter } from "./held-ranges.ts";
 const FIRST_KEY = new Uint8Array(1);
 export const LAST_KEY = new Uint8Array(KEY_BYTES_MAX).fill(0xff);
 
+/**
+ * Number of ranges without a `keep` after which the sender lets the receiver remove their rows. So one
+ * message removes the rows of at most these ranges, and the stall timeout applies to a bounded amount of work.
+ */
+const RANGES_PASSED_MAX = 4;
+
 /** The head of one message of a transfer of a whole state. The body of a part has the rows. */
 export type PartsHead =
   | { readonly kind: "part"; readonly entryCount: number }
   | { readonly kind: "end"; readonly entryCount: number; readonly digest: Digest };
 
 /** The head of one message of a snapshot transfer: see `raft.snapshot`. */
-export type SnapshotHead = PartsHead | { readonly kind: "keep"; readonly range: number };
+export type SnapshotHead = PartsHead | { readonly kind: "keep" | "drop"; readonly range: number };
 
 /** Options of `sendParts`. */
 export interface SendPartsOptions {
@@ -40,6 +46,8 @@ export interface HeldSnapshot {
   readonly ranges: readonly HeldRange[];
   /** Sends the message to keep the range with this number in `ranges`. */
   readonly keep: (range: number) => Promise<void>;
+  /** Sends the message to remove the rows up to the end of this range that are not kept. */
+  readonly drop: (range: number) => Promise<void>;
 }
 
 /** Numbers of rows of a transfer. */
@@ -97,6 +105,7 @@ export async function sendParts(
 ): Promise<RowCounts> {
   const sender = new PartsSender(reader, options, send);
   let start: Uint8Array = FIRST_KEY;
+  let passedCount = 0;
   for (const [number, range] of held?.ranges.entries() ?? []) {
     const end = keyAfter(range.end);
     if (range.digest === null) {
@@ -104,10 +113,16 @@ export async function sendParts(
     } else if (equalBytes(range.digest, await sender.hashRange(start, end))) {
       await sender.flush();
       await held?.keep(number);
+      passedCount = -1;
     } else {
       await sender.sendHashedRange(start, end);
     }
     start = end;
+    passedCount += 1;
+    if (passedCount < RANGES_PASSED_MAX) continue;
+    await sender.flush();
+    await held?.drop(number);
+    passedCount = 0;
   }
   await sender.sendRange(start, LAST_KEY);
   await sender.flush();

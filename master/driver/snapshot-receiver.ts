@@ -270,7 +270,7 @@ async function receiveParts(parts: PartsReceiver, stream: GuardedSnapshotStream)
       );
     }
     if (await parts.receive(message.head, message)) return;
-    if (message.head.kind === "keep") await stream.send({ kind: "kept" });
+    if (message.head.kind !== "part") await stream.send({ kind: "kept" });
   }
 }
 

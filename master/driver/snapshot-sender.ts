@@ -17,10 +17,10 @@ import {
 /** Timeout of a whole transfer, in milliseconds. The stall timeout detects a dead peer earlier. */
 const STREAM_LIFETIME_MS = 24 * 60 * 60 * 1_000;
 /**
- * Number of ranges that the peer may still have to verify. So the peer is not behind by more than these
- * ranges when the sender waits for it, and the stall timeout applies to a bounded amount of work.
+ * Number of `keep` and `drop` messages that the peer may still have to process. So the peer is not behind by
+ * more than these when the sender waits for it, and the stall timeout applies to a bounded amount of work.
  */
-const UNVERIFIED_RANGES_MAX = 16;
+const UNANSWERED_MAX = 16;
 
 /** Dependencies and settings of a SnapshotSender. */
 export interface SnapshotSenderOptions
@@ -177,7 +177,11 @@ export class SnapshotSender {
       snapshot,
       this.#options,
       (head, body) => transfer.send(head, body),
-      { ranges, keep: (range) => transfer.keep(range) },
+      {
+        ranges,
+        keep: (range) => transfer.sendCounted({ kind: "keep", range }),
+        drop: (range) => transfer.sendCounted({ kind: "drop", range }),
+      },
     );
     await transfer.waitInstalled();
     stream.end();
@@ -189,8 +193,8 @@ export class SnapshotSender {
 class OutgoingTransfer {
   readonly #stream: GuardedStream<SnapshotHead, SnapshotReply>;
   readonly #signal: AbortSignal;
-  /** Number of sent `keep` messages without an answer. */
-  #unverifiedCount = 0;
+  /** Number of sent `keep` and `drop` messages without an answer. */
+  #unansweredCount = 0;
 
   constructor(stream: GuardedStream<SnapshotHead, SnapshotReply>, signal: AbortSignal) {
     this.#stream = stream;
@@ -218,16 +222,16 @@ class OutgoingTransfer {
     }
   }
 
-  /** Sends a `keep` message. Waits first if the peer is behind. */
-  async keep(range: number): Promise<void> {
-    if (this.#unverifiedCount >= UNVERIFIED_RANGES_MAX) await this.#receiveKept();
-    this.#unverifiedCount += 1;
-    await this.send({ kind: "keep", range });
+  /** Sends a message that the peer answers. Waits first if the peer is behind. */
+  async sendCounted(head: SnapshotHead): Promise<void> {
+    if (this.#unansweredCount >= UNANSWERED_MAX) await this.#receiveKept();
+    this.#unansweredCount += 1;
+    await this.send(head);
   }
 
   /** Resolves when the peer has installed the snapshot. */
   async waitInstalled(): Promise<void> {
-    while (this.#unverifiedCount > 0) await this.#receiveKept();
+    while (this.#unansweredCount > 0) await this.#receiveKept();
     const { release } = await this.#receive("installed");
     release();
   }
@@ -235,7 +239,7 @@ class OutgoingTransfer {
   async #receiveKept(): Promise<void> {
     const { release } = await this.#receive("kept");
     release();
-    this.#unverifiedCount -= 1;
+    this.#unansweredCount -= 1;
   }
 
   async #receive<Kind extends SnapshotReply["kind"]>(

@@ -60,6 +60,11 @@ export const raftSnapshot = defineStream("raft.snapshot", BY_MASTERS, {
     v.object({ kind: v.literal("part"), entryCount: countSchema }),
     /** Keeps the range with this number. The first range has number 0, the numbers ascend. */
     v.object({ kind: v.literal("keep"), range: countSchema }),
+    /**
+     * Removes the rows up to the end of the range with this number that no `keep` has kept. Bounds the rows
+     * that the receiver removes in one message.
+     */
+    v.object({ kind: v.literal("drop"), range: countSchema }),
     /** Count of all rows, and BLAKE3 over their encodings in order. Both include kept rows. */
     v.object({ kind: v.literal("end"), entryCount: countSchema, digest: digestSchema }),
   ]),
@@ -69,7 +74,7 @@ export const raftSnapshot = defineStream("raft.snapshot", BY_MASTERS, {
      * and BLAKE3 over the encoding of its rows, or nothing if they must be sent.
      */
     v.object({ kind: v.literal("held"), isLast: v.boolean() }),
-    /** The receiver has read and verified a range to keep. Sent once for each of them. */
+    /** The receiver has processed a `keep` or a `drop`. Sent once for each of them. */
     v.object({ kind: v.literal("kept") }),
     v.object({ kind: v.literal("installed"), index: logIndexSchema }),
   ]),

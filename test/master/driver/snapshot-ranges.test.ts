@@ -71,6 +71,8 @@ class Receiver {
   readonly #commitSizes: number[] = [];
   #store: OrderedStore | null = null;
   ranges: readonly HeldRange[] = [];
+  /** The largest number of rows that one message has changed. */
+  largestMessage = 0;
 
   constructor(rowsPerRange = 5) {
     this.#rowsPerRange = rowsPerRange;
@@ -79,6 +81,10 @@ class Receiver {
   /** The largest commit since the begin, in changes. */
   get largestCommit(): number {
     return Math.max(...this.#commitSizes);
+  }
+
+  get #changeCount(): number {
+    return this.#commitSizes.reduce((sum, size) => sum + size, 0);
   }
 
   async store(): Promise<OrderedStore> {
@@ -113,14 +119,17 @@ class Receiver {
       if (messageCount === messagesMax) throw INTERRUPTION;
       messageCount += 1;
       if (head.kind === "part") keys.push(...keysOf(body));
+      const before = this.#changeCount;
       isComplete = await parts.receive(head, { body, release: () => {} });
+      this.largestMessage = Math.max(this.largestMessage, this.#changeCount - before);
     };
     const reader = (await storeOf(state)).snapshot();
     const snapshot = { reader, stateHash: null, index: 1 as LogIndex };
     const options = { clock, hasher, partBytes: partRows * ROW_BYTES, onDamage: () => {} };
     try {
       const keep = (range: number): Promise<void> => receive({ kind: "keep", range });
-      await sendParts(snapshot, options, receive, { ranges, keep });
+      const drop = (range: number): Promise<void> => receive({ kind: "drop", range });
+      await sendParts(snapshot, options, receive, { ranges, keep, drop });
       assert.deepEqual(contents(await this.store()), new Map([...state].sort()));
     } catch (error) {
       if (error !== INTERRUPTION) throw error;
@@ -301,6 +310,12 @@ function receive(
   return parts.receive(head, { body, release: () => {} });
 }
 
+/** Returns a state of 9,000 rows. */
+function longState(): State {
+  const keys = Array.from({ length: 9_000 }, (_, number) => `k${String(number).padStart(5, "0")}`);
+  return new Map(keys.map((key) => [key, "value"]));
+}
+
 describe("the parts of a snapshot", () => {
   it("are refused if their rows are not in key order", async () => {
     const rows = rowsOf(stateOf(3)) as KeyValue[];
@@ -315,35 +330,20 @@ describe("the parts of a snapshot", () => {
     await assert.rejects(receive(parts, part, encodePairs(rows)), hasCode("PROTOCOL_ERROR"));
   });
 
-  it("are hashed once if no later transfer continues with them", async () => {
-    const rows = rowsOf(stateOf(20)) as KeyValue[];
-    /** Returns the number of hashes of rows that a receiver computes. */
-    const hashCount = async (ranges: [] | null): Promise<number> => {
-      let count = 0;
-      const stream = () => {
-        count += 1;
-        return hasher.stream();
-      };
-      const store = await new MemoryStores().open("receiver");
-      const counted = { ...hasher, stream };
-      const options = { clock: new SkippingClock(), hasher: counted, ranges, rangeBytesMin: 20 };
-      const parts = new PartsReceiver(store, options);
-      await receive(parts, { kind: "part", entryCount: 20 }, encodePairs(rows));
-      assert.deepEqual(contents(store), stateOf(20));
-      return count;
-    };
-    assert.equal(await hashCount([]), 21);
-    assert.equal(await hashCount(null), 1);
+  it("remove the rows of a few ranges in one message", async () => {
+    const state = longState();
+    for (const last of [new Map([["k99999", "value"]]), new Map([["k00000", "new"]]), new Map()]) {
+      const copy = new Receiver(100);
+      await copy.transfer(state, { messagesMax: 90, partRows: 100 });
+      copy.largestMessage = 0;
+      assert.ok((await copy.transfer(last)).isComplete);
+      assert.ok(copy.largestMessage <= 5 * 100, `${copy.largestMessage} rows in one message`);
+    }
   });
 
   it("remove many rows in several commits", async () => {
-    const receiver = new Receiver(100);
-    const state = new Map(
-      Array.from({ length: 9_000 }, (_, number) => [
-        `k${String(number).padStart(5, "0")}`,
-        "value",
-      ]),
-    );
+    const receiver = new Receiver(4_000);
+    const state = longState();
     await receiver.transfer(state, { messagesMax: 90, partRows: 100 });
     const last = new Map([["k99999", "value"]]);
     assert.ok((await receiver.transfer(last)).isComplete);

@@ -124,7 +124,8 @@ class TestReceiver {
     const options = { clock: this.clock, hasher, partBytes: 200, onDamage: () => {} };
     const send = async (head: SnapshotHead, body?: Uint8Array): Promise<void> =>
       stream.push(head, body);
-    const { sentCount } = await sendParts(snapshot, options, send, { ranges, keep });
+    const drop = async (range: number): Promise<void> => stream.push({ kind: "drop", range });
+    const { sentCount } = await sendParts(snapshot, options, send, { ranges, keep, drop });
     await done;
     return sentCount;
   }
