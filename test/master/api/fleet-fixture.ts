@@ -51,7 +51,7 @@ export class FleetLeader {
       ...{ consensus, fleet: this.registry, namespace: () => machine.namespace },
       ...{ env: { log: new MemoryLog(), clock, hasher, random }, nowMs: () => machine.nowMs },
       ...{ registrations: new Registrations(), isFounding: () => this.isFounding },
-      repair: { ordersFor: () => [], recordCopyResult: () => {} },
+      repair: { ordersFor: () => [], recordCopyResult: () => {}, adoptCopy: () => false },
     };
     const onCall = (method: { readonly name: string }, handler: never) =>
       this.#handlers.set(method.name, handler);
