@@ -26,7 +26,7 @@ export const CALL_MUTANTS: readonly Mutant[] = [
         replace: "replica.serverId === serverId && intentIndex >= 0;",
       },
     ],
-    caughtBy: inTest("test/master/api/confirm-chunks.test.ts"),
+    caughtBy: inCopies(12),
   },
   {
     name: "wait-outlives-its-call",
