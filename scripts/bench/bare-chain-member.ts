@@ -1,11 +1,13 @@
 /**
- * One process of a bare chain (`bare-chain.ts`): `bare-chain-member.js FILE|- [PORT …]`. It writes the
- * messages of each read to FILE with O_DSYNC; with "-" it writes nothing. With ports, it also forwards
- * them to the processes on these ports, and answers when a majority has them.
+ * One process of a bare chain (`bare-chain.ts`): `bare-chain-member.js FILE|- STORE|- [PORT …]`. It writes the
+ * messages of each read to FILE with O_DSYNC; with "-" it writes nothing. It stores the rows of each message in
+ * the directory STORE; with "-" it stores none. With ports, it also forwards the messages to the processes on
+ * these ports, and answers when a majority has them.
  */
 import { closeSync, constants, fsyncSync, openSync, write, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { ANSWER_BYTES, MESSAGE_BYTES } from "./bare-chain.ts";
+import { ANSWER_BYTES, MESSAGE_BYTES } from "./bare-chain-messages.ts";
+import { BareChainStore } from "./bare-chain-store.ts";
 
 /**
  * Length of FILE. Written in advance, so that an overwrite needs no journal entry of the file
@@ -13,8 +15,9 @@ import { ANSWER_BYTES, MESSAGE_BYTES } from "./bare-chain.ts";
  */
 const FILE_BYTES = 8 * 1024 * 1024;
 
-const [path = "", ...ports] = process.argv.slice(2);
+const [path = "", storePath = "", ...ports] = process.argv.slice(2);
 const file = path === "-" ? null : opened(path);
+const store = storePath === "-" ? null : new BareChainStore(storePath);
 /** Bytes of messages that each process has: this process first, then its followers. */
 const written = [0, ...ports.map(() => 0)];
 const majority = (written.length >> 1) + 1;
@@ -31,6 +34,7 @@ const followers = ports.map((port, index) => {
 const server = createServer((socket) => {
   asker = noDelay(socket).on("data", (bytes) => {
     for (const follower of followers) follower.write(bytes);
+    store?.add(bytes);
     if (file === null) {
       onWritten(0, bytes.length);
       return;

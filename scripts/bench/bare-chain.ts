@@ -4,19 +4,17 @@ import { mkdir } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ANSWER_BYTES, encodeCreate, MESSAGE_BYTES } from "./bare-chain-messages.ts";
 
 const PROGRAM = fileURLToPath(new URL("./bare-chain-member.js", import.meta.url));
-/** About the size of a create on the wire and in the log. */
-export const MESSAGE_BYTES = 300;
-/** About the size of the answer to a create. */
-export const ANSWER_BYTES = 60;
-
 /** Options of a chain. */
 export interface BareChainOptions {
   /** Directory of the files. */
   readonly work: string;
   /** Whether the processes write and sync each message. If not, they only answer. */
   readonly isDurable: boolean;
+  /** Whether the processes also decode each message and store the rows of a create: see `BareChainStore`. */
+  readonly hasStore?: boolean;
 }
 
 /**
@@ -29,23 +27,27 @@ export interface BareChainOptions {
 export class BareChain implements AsyncDisposable {
   readonly #processes: readonly ChildProcess[];
   readonly #socket: Socket;
+  readonly #hasStore: boolean;
   /** Resolves the calls that wait for an answer, the oldest one first. */
   readonly #waiting: (() => void)[] = [];
   #answerBytes = 0;
+  #sequence = 0;
 
-  private constructor(processes: readonly ChildProcess[], socket: Socket) {
+  private constructor(processes: readonly ChildProcess[], socket: Socket, hasStore: boolean) {
+    this.#hasStore = hasStore;
     this.#processes = processes;
     this.#socket = socket;
     socket.on("data", (bytes) => this.#onAnswers(bytes.length));
   }
 
   /** Starts the three processes. */
-  static async start({ work, isDurable }: BareChainOptions): Promise<BareChain> {
+  static async start({ work, isDurable, hasStore = false }: BareChainOptions): Promise<BareChain> {
     await mkdir(work, { recursive: true });
     const processes: ChildProcess[] = [];
     const begin = async (name: string, ports: readonly number[]): Promise<number> => {
       const file = isDurable ? join(work, name) : "-";
-      const child = fork(PROGRAM, [file, ...ports.map(String)]);
+      const store = hasStore ? join(work, `${name}-store`) : "-";
+      const child = fork(PROGRAM, [file, store, ...ports.map(String)]);
       processes.push(child);
       const [port] = await once(child, "message");
       return port;
@@ -53,14 +55,16 @@ export class BareChain implements AsyncDisposable {
     const followers = await Promise.all([begin("first", []), begin("second", [])]);
     const socket = connect(await begin("leader", followers), "127.0.0.1").setNoDelay(true);
     await once(socket, "connect");
-    return new BareChain(processes, socket);
+    return new BareChain(processes, socket, hasStore);
   }
 
   /** Sends one message and resolves when two of the three processes have it. */
   call(): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
-      this.#socket.write(Buffer.alloc(MESSAGE_BYTES));
+      this.#sequence += 1;
+      const message = this.#hasStore ? encodeCreate(this.#sequence) : Buffer.alloc(MESSAGE_BYTES);
+      this.#socket.write(message);
     });
   }
 

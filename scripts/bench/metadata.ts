@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { BareChain } from "./bare-chain.ts";
+import { BareChain, type BareChainOptions } from "./bare-chain.ts";
 import type { BenchContext } from "./bench-context.ts";
 import { EtcdPeer } from "./etcd.ts";
 import { atLeast, type Measurement } from "./measurement.ts";
@@ -66,34 +66,50 @@ async function warmUp({ fileSystem }: BenchContext): Promise<void> {
 /** Share of the rate of a bare chain that creates and stats should reach. */
 const CHAIN_SHARE = 0.75;
 
-/** Compares creates and stats with bare chains, which show the limit of the machine. */
+/**
+ * Compares creates and stats with bare chains, which show the limit of the machine. Creates have two: one
+ * only writes and syncs the messages, the other stores their rows too. The second one has the bound if 64
+ * callers keep both cores busy: then the CPU of the rows decides, and without them there is no namespace.
+ */
 async function measureAgainstBareChain({ fileSystem, work, report }: BenchContext): Promise<void> {
-  await using durable = await BareChain.start({ work: join(work, "chain"), isDurable: true });
-  await using responder = await BareChain.start({ work, isDurable: false });
+  const chainOf = (name: string, options: Omit<BareChainOptions, "work">): Promise<BareChain> =>
+    BareChain.start({ work: join(work, name), ...options });
+  await using durable = await chainOf("chain", { isDurable: true });
+  await using storing = await chainOf("chain-rows", { isDurable: true, hasStore: true });
+  await using responder = await chainOf("responder", { isDurable: false });
+  const messages = { name: "bare chain", chain: durable };
+  const rows = { name: "bare chain that stores rows", chain: storing };
+  const answers = { name: "bare chain", chain: responder };
   await fileSystem.mkdir("/chain");
   const create = (index: number) => fileSystem.create(`/chain/${index}`);
   const stat = (index: number) => fileSystem.stat(`/chain/${index % 1_000}`);
-  for (const { name, parallel, count, ours, chain } of [
-    { name: "create", parallel: 1, count: 3_000, ours: create, chain: durable },
-    { name: "create", parallel: 64, count: 30_000, ours: create, chain: durable },
-    { name: "stat", parallel: 64, count: 100_000, ours: stat, chain: responder },
+  for (const { name, parallel, count, ours, peers } of [
+    { name: "create", parallel: 1, count: 3_000, ours: create, peers: [messages, rows] },
+    { name: "create", parallel: 64, count: 30_000, ours: create, peers: [rows, messages] },
+    { name: "stat", parallel: 64, count: 100_000, ours: stat, peers: [answers] },
   ]) {
     // The creates of one caller and of 64 callers have names of their own.
-    const first = parallel * 1_000_000;
-    const isCreate = name === "create";
-    const rates = await runInTurns({ count, parallel }, [
-      (index) => ours(isCreate && parallel > 1 ? first + index : index),
-      () => chain.call(),
+    const first = name === "create" && parallel > 1 ? parallel * 1_000_000 : 0;
+    const [rate = 0, ...rates] = await runInTurns({ count, parallel }, [
+      (index) => ours(first + index),
+      ...peers.map(
+        ({ chain }) =>
+          () =>
+            chain.call(),
+      ),
     ]);
-    reportRate(
-      { report },
-      `${name} in turns with a bare chain, ${parallel} in parallel`,
-      rates.ours,
-      {
-        bound: CHAIN_SHARE * rates.theirs,
-        peer: { name: "bare chain", value: rates.theirs },
-      },
-    );
+    for (const [place, peer] of peers.entries()) {
+      const value = rates[place] ?? 0;
+      reportRate(
+        { report },
+        `${name} in turns with a ${peer.name}, ${parallel} in parallel`,
+        rate,
+        {
+          ...(place === 0 ? { bound: CHAIN_SHARE * value } : {}),
+          peer: { name: peer.name, value },
+        },
+      );
+    }
   }
 }
 
@@ -112,7 +128,7 @@ async function measureAgainstEtcd(bench: BenchContext): Promise<void> {
   ] as const) {
     const directory = `/etcd-${parallel}`;
     await fileSystem.mkdir(directory);
-    const { ours, theirs } = await runInTurns({ count, parallel }, [
+    const [ours = 0, theirs = 0] = await runInTurns({ count, parallel }, [
       (index) => fileSystem.create(`${directory}/${index}`),
       (index) => etcd.put(`${directory}/${index}`),
     ]);
@@ -158,22 +174,23 @@ function reportRun(
 }
 
 /**
- * Returns the rates of two tasks. Each task runs `count` times in total. The parts of the tasks
+ * Returns the rates of several tasks. Each task runs `count` times in total. The parts of the tasks
  * alternate, because the speed of a shared machine changes from second to second.
  */
 async function runInTurns(
   { count, parallel }: { readonly count: number; readonly parallel: number },
-  [our, their]: readonly [Task, Task],
-): Promise<{ readonly ours: number; readonly theirs: number }> {
+  tasks: readonly Task[],
+): Promise<readonly number[]> {
   const part = { count: count / TURNS, parallel };
-  let ourSeconds = 0;
-  let theirSeconds = 0;
+  const seconds = tasks.map(() => 0);
   for (let turn = 0; turn < TURNS; turn += 1) {
     const first = turn * part.count;
-    ourSeconds += part.count / (await runMany(part, (index) => our(first + index))).rate;
-    theirSeconds += part.count / (await runMany(part, (index) => their(first + index))).rate;
+    for (const [place, task] of tasks.entries()) {
+      const { rate } = await runMany(part, (index) => task(first + index));
+      seconds[place] = (seconds[place] ?? 0) + part.count / rate;
+    }
   }
-  return { ours: count / ourSeconds, theirs: count / theirSeconds };
+  return seconds.map((sum) => count / sum);
 }
 
 function reportRate(
