@@ -225,7 +225,8 @@ export class Change extends State {
    * them: "removed" in `RECLAIM_KIND`.
    *
    * @returns false if nothing was changed: below `FEATURE_LEVEL_REMOVED`, and if this entry has written the
-   *   inode or its directory entry. Then no readable state shows them, and the history must not have them
+   *   inode or its directory entry. In the second case no readable state shows them, and the history must not
+   *   have them
    */
   deleteInode(inode: InodeRecord, entry: EntryRecord): boolean {
     if (!this.#isRemovalOneRow) return false;

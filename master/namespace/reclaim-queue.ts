@@ -35,8 +35,8 @@ export function reclaimKey(index: LogIndex, kind: ReclaimKind, subject: ByteText
 }
 
 /**
- * The queue as `reclaim` reads it. Rows of the kind "removed" have the value 0 and not their time, which takes
- * longer to decode than the rest of the row to delete.
+ * The queue as `reclaim` reads it. Rows of the kind "removed" get the value 0: `reclaim` does not use
+ * their time, and to decode it would take longer than to delete the row.
  */
 export const QUEUED: UnversionedTable<number> = {
   ...RECLAIMS,

@@ -11,7 +11,7 @@ import type { ByteText, ContentId } from "./keys.ts";
 
 export interface InodeCommon {
   readonly id: InodeId;
-  /** The directory of the inode. Null for the root and for an inode that was removed. */
+  /** The directory of the inode. Null for the root, and below level 14 for an inode that was removed. */
   readonly parent: InodeId | null;
   /** The name in the directory. A removed inode keeps its last name. */
   readonly name: ByteText;

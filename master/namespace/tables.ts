@@ -314,7 +314,10 @@ export const CLOCK_STEPS: UnversionedTable<readonly ClockStep[]> = table({
 });
 export const REPLICAS = keysOnly();
 export const UNDER_REPLICATED = keysOnly();
-/** The reclaim queue. A value is the number of times that an entry queued the subject. */
+/**
+ * The reclaim queue. A value is the number of times that an entry queued the subject. In a row of the kind
+ * "removed" it is the time of the removal.
+ */
 export const RECLAIMS: UnversionedTable<number> = table({
   toFields: (count) => [count],
   fromFields: ([count]) => count as number,
