@@ -8,12 +8,20 @@ import type { Command } from "../../../master/namespace/command.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
 
-/** Files that were created and unlinked in each entry of `reclaim`: it changes 8 records of each. */
-const filesOf = ({ kind, recordsMax }: Command & { readonly recordsMax?: number }): number =>
-  kind === "reclaim" ? Math.floor((recordsMax ?? 0) / 8) : 0;
+/** Records of a file that was created and unlinked, from feature level 14 on. */
+const RECORDS_PER_FILE = 5;
+/** Time of a reclaim entry on a busy leader. */
+const ENTRY_MS = 15;
+const SECONDS = 5;
 
-/** Runs the services of a leader with an endless backlog. Resolves with their proposals and repairs. */
-async function runWithBacklog(clock: VirtualClock, ms: number) {
+/**
+ * Runs the services of a leader with an endless backlog of reclaims.
+ *
+ * @param isRepairBusy whether each step of repair leaves work for the next one
+ * @returns the numbers of files, entries and steps of repair in a second
+ */
+async function runWithBacklog(isRepairBusy: boolean) {
+  const clock = new VirtualClock();
   const actions: (Command | "repair")[] = [];
   const state = {
     clusterFacts: () => ({}),
@@ -32,12 +40,18 @@ async function runWithBacklog(clock: VirtualClock, ms: number) {
     state: () => state,
     propose: async (command: Command) => {
       actions.push(command);
-      await clock.yieldTurn();
+      await clock.sleep(ENTRY_MS);
     },
     nowMs: () => clock.monotonicMs(),
     clock: { prepare: async () => {} },
     registry: { beginTerm: () => {} },
-    repair: { reset: () => {}, step: () => actions.push("repair") },
+    repair: {
+      reset: () => {},
+      step: () => {
+        actions.push("repair");
+        return isRepairBusy;
+      },
+    },
     sessions: { reset: () => {}, addKnown: () => {}, expired: () => [] },
     upgrade: { isPossible: false },
     historyVersionsMax: 1_000,
@@ -45,19 +59,33 @@ async function runWithBacklog(clock: VirtualClock, ms: number) {
   };
   await using services = new LeaderServices(deps as unknown as LeaderServicesOptions);
   services.start();
-  await clock.advance(ms);
-  return actions;
+  await clock.advance(SECONDS * 1_000);
+  const commands = actions.filter((action) => action !== "repair");
+  const entries = commands.filter(({ kind }) => kind === "reclaim");
+  const records = entries.reduce((sum, each) => sum + recordsOf(each), 0);
+  return {
+    files: records / RECORDS_PER_FILE / SECONDS,
+    entries: entries.length / SECONDS,
+    repairs: (actions.length - commands.length) / SECONDS,
+  };
 }
 
+const recordsOf = (command: Command & { readonly recordsMax?: number }): number =>
+  command.recordsMax ?? 0;
+
 describe("the services of a leader with a backlog of reclaims", () => {
-  it("reclaim 10,000 files a second, and repair between the steps", async () => {
-    const seconds = 5;
-    const actions = await runWithBacklog(new VirtualClock(), seconds * 1_000);
-    const commands = actions.filter((action) => action !== "repair");
-    const files = commands.map(filesOf).reduce((sum, count) => sum + count, 0);
-    assert.ok(files >= 10_000 * (seconds - 1), `${files} files`);
-    const text = actions.map((action) => (action === "repair" ? "|" : "r")).join("");
-    const longest = Math.max(...text.split("|").map((part) => part.length));
-    assert.ok(longest <= 16, `${longest} entries between two repairs`);
+  it("reclaim 10,000 files a second", async () => {
+    const { files, entries } = await runWithBacklog(false);
+    assert.ok(files >= 10_000, `${files} files a second`);
+    assert.ok(entries <= 48, `${entries} entries a second`);
+  });
+
+  it("repair as often as without a backlog, and reclaim no more than with an idle repair", async () => {
+    const idle = await runWithBacklog(false);
+    assert.ok(idle.repairs >= 3.5, `${idle.repairs} steps of an idle repair a second`);
+    const busy = await runWithBacklog(true);
+    assert.ok(busy.repairs >= 60, `${busy.repairs} steps of a busy repair a second`);
+    assert.ok(busy.entries <= 48, `${busy.entries} entries a second`);
+    assert.ok(busy.files >= 10_000, `${busy.files} files a second`);
   });
 });
