@@ -62,7 +62,7 @@ export interface RecordedCopy {
 
 /**
  * Notes the loss of those recorded copies that have no record in the index. A chunk that is sealed later
- * has a newer intent, and the report of the loss does not remove it.
+ * keeps the newest intent of the loss: see `sealPartial`.
  *
  * @returns the number of lost copies
  */

@@ -10,7 +10,7 @@ import type { StoreDeps } from "./store-deps.ts";
 export interface SealRequest {
   readonly chunkId: ChunkId;
   readonly lengthBytes: number;
-  /** Log index of the intent under which the chunk was written. */
+  /** Log index of the intent under which the chunk was written. The record never has an older one. */
   readonly intentIndex: LogIndex;
   /** Time until the master is asked whether a committed file contains the chunk. */
   readonly lifetimeMs: number;
@@ -41,8 +41,9 @@ export async function sealPartial(
     const outcome = await deps.index.change((operation) => {
       if (raiseIfPresent(operation, sealing, dueMs)) return "known";
       if (!isDurable) return "vanished";
+      const intentIndex = newestIntent(operation, sealing);
       operation.forgetLost(chunkId);
-      operation.put(chunkId, newRecord(partial, sealing, dueMs), hashes);
+      operation.put(chunkId, newRecord(partial, { ...sealing, intentIndex }, dueMs), hashes);
       return "stored";
     });
     // The existing replica was purged between the first look-up and the commit. Sync and try again.
@@ -94,6 +95,15 @@ function raiseIfPresent(operation: IndexOperation, sealing: SealRequest, dueMs: 
     operation.put(chunkId, { ...record, intentIndex, confirmDueMs: dueMs });
   }
   return true;
+}
+
+/**
+ * Returns the newest intent under which the server has sealed the chunk. A client may have the receipt of a
+ * lost replica with a newer intent than this seal, and the new replica is in its place.
+ */
+function newestIntent(operation: IndexOperation, { chunkId, intentIndex }: SealRequest): LogIndex {
+  const lostIndex = operation.loss(chunkId)?.intentIndex ?? null;
+  return lostIndex !== null && lostIndex > intentIndex ? lostIndex : intentIndex;
 }
 
 function newRecord(partial: OpenPartial, sealing: SealRequest, dueMs: number): ChunkRecord {

@@ -258,6 +258,27 @@ describe("damage found by the chunk store", () => {
     await assertHolds(again, large);
   });
 
+  it("keeps the newest intent of a lost replica when the chunk is sealed under an older one", async () => {
+    const disk = new MemoryDisk();
+    const store = await openTestStore({ disk: disk.mount(), stores: new MemoryStores() });
+    const chunk = makeChunk(2 * MIB, 1);
+    const lose = async (): Promise<void> => {
+      for (const name of await extentNames(disk)) {
+        disk.corrupt(`extents/${name}`, (bytes) => bytes.fill(0, 0, 100));
+      }
+      assert.equal(await store.verify(chunk.chunkId, new Uint8Array(MIB)), "corrupt");
+    };
+    // A client has the receipt of intent 20, and commits with it later.
+    await putChunk(store, chunk, { intentIndex: 20 });
+    await lose();
+    await putChunk(store, chunk, { intentIndex: 10, lifetimeMs: 0 });
+    assert.deepEqual(store.unconfirmed(1), [{ chunkId: chunk.chunkId, intentIndex: 20 }]);
+    assert.equal(await store.purge(chunk.chunkId, logIndex(20)), "kept");
+    await lose();
+    const [lost] = store.lossReport(1).lost;
+    assert.equal(lost?.intentIndex, 20);
+  });
+
   it("reports a replica whose file is missing or short, and serves the others", async () => {
     const disk = new MemoryDisk();
     const stores = new MemoryStores();
