@@ -72,9 +72,9 @@ export class CopyComparison {
     const nowMs = clock.monotonicMs();
     if (link.restoreId === null || store.failure !== null || nowMs < this.#askAfterMs) return;
     this.#checkMasters(link.restoreId);
-    if (nowMs >= this.#missedDueMs) {
+    if (nowMs >= this.#missedDueMs && this.#missing.length === 0) {
       this.#missedDueMs = nowMs + MISSED_INTERVAL_MS;
-      this.#missing = [...this.#missing, ...store.takeMissed()];
+      this.#missing = store.takeMissed();
     }
     try {
       if (this.#missing.length > 0) await this.#findMissing(signal);

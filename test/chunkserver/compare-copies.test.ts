@@ -236,6 +236,24 @@ describe("a chunk that was requested and not found", () => {
     assert.equal(masters.calls.length, 1 + calls.length);
     assert.deepEqual(lost(), []);
   });
+
+  it("waits while there is no leader, with a bounded number of others", async () => {
+    const { masters, store, run, comparison, clock } = await makeServer();
+    await run(20 * SECOND_MS);
+    masters.error = new AshlarError("NO_LEADER", "there is none");
+    for (let round = 0; round < 10; round += 1) {
+      for (let number = 0; number < 200; number += 1) {
+        const id = chunkId(200 * round + number);
+        await assert.rejects(store.openChunk(id), hasCode("CHUNK_NOT_FOUND"));
+      }
+      await assert.rejects(comparison.step(signal), hasCode("NO_LEADER"));
+      await clock.advance(5 * SECOND_MS);
+    }
+    masters.error = null;
+    const first = await run(SECOND_MS);
+    const calls = [...first, ...(await run(10 * SECOND_MS))];
+    assert.deepEqual(calls, ["find 200", "find 200"], "the kept ones, and the next ones");
+  });
 });
 
 describe("compareCopies", () => {
