@@ -249,15 +249,25 @@ async function recordReports(deps: MasterDeps, heartbeat: api.HeartbeatRequest):
   }
 }
 
+/**
+ * Records the losses that a chunkserver reports. It reports each one again until no commit can record
+ * the lost replica.
+ */
 async function recordLosses(
   deps: MasterDeps,
   { serverId, lost }: api.HeartbeatRequest,
 ): Promise<void> {
-  for (const { chunkId, reason } of lost) {
-    // The loss of a replica that is not recorded yet is reported repeatedly.
-    if (!isRecorded(deps, serverId, chunkId)) continue;
-    deps.env.log.warn("A chunkserver lost a replica", { serverId, chunkId, reason });
-  }
+  const [first] = lost;
+  if (first === undefined) return;
+  // One line, although there may be a thousand: the chunkserver's log names each chunk.
+  const { chunkId, reason } = first;
+  const lostCount = lost.length;
+  deps.env.log.warn("A chunkserver reports lost replicas", {
+    serverId,
+    lostCount,
+    chunkId,
+    reason,
+  });
   const isCompared = comparesIntents(deps);
   const items = lost.map(({ chunkId, reason, intentIndex }) => {
     const loss = { chunkId, serverId, reason };

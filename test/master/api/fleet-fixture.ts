@@ -31,6 +31,7 @@ export const heartbeatOf = (name: string): api.HeartbeatRequest => ({
 /** The handlers of `fleet-api` on a leader over the state of `machine`. */
 export class FleetLeader {
   readonly clock = new VirtualClock();
+  readonly log = new MemoryLog();
   readonly registry: Registry;
   isFounding = false;
   readonly machine: TestStateMachine;
@@ -38,7 +39,7 @@ export class FleetLeader {
 
   constructor(machine: TestStateMachine) {
     this.machine = machine;
-    const { clock } = this;
+    const { clock, log } = this;
     const random = new SeededRandom(1);
     const times = { suspectMs: 1_000, deadMs: 10_000, repairDelayMs: 3, repairDelayStoppedMs: 4 };
     this.registry = new Registry({ clock, random, times });
@@ -49,7 +50,7 @@ export class FleetLeader {
     };
     const deps = {
       ...{ consensus, fleet: this.registry, namespace: () => machine.namespace },
-      ...{ env: { log: new MemoryLog(), clock, hasher, random }, nowMs: () => machine.nowMs },
+      ...{ env: { log, clock, hasher, random }, nowMs: () => machine.nowMs },
       ...{ registrations: new Registrations(), isFounding: () => this.isFounding },
       repair: { ordersFor: () => [], recordCopyResult: () => {}, adoptCopy: () => false },
     };

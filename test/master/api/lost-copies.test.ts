@@ -27,8 +27,30 @@ async function makeLeader(level = FEATURE_LEVEL_LOST_INTENT) {
     const lost = [{ chunkId: chunkId("a"), reason: "planted", intentIndex }];
     return leader.call(connection, heartbeat, { ...heartbeatOf("s1"), lost });
   };
-  return { machine, leader, report };
+  return { machine, leader, connection, report };
 }
+
+describe("a report of many lost copies", () => {
+  it("reads no row outside of its entries, and writes one line to the log", async () => {
+    const { machine, leader, connection } = await makeLeader();
+    const { namespace } = machine;
+    const names = Array.from({ length: 1_000 }, (_, number) => `lost ${number}`);
+    const lost = names.map((name) => ({ chunkId: chunkId(name), reason: "planted" }));
+    let reads = 0;
+    const chunk = namespace.chunk.bind(namespace);
+    namespace.chunk = (id) => {
+      reads += 1;
+      return chunk(id);
+    };
+    await leader.call(connection, heartbeat, { ...heartbeatOf("s1"), lost });
+    assert.equal(reads, 0);
+    const [line, ...others] = leader.log.lines;
+    const { serverId } = heartbeatOf("s1");
+    const example = { chunkId: chunkId("lost 0"), reason: "planted" };
+    assert.deepEqual(line?.fields, { serverId, lostCount: 1_000, ...example });
+    assert.deepEqual(others, []);
+  });
+});
 
 describe("the answer to the report of a lost copy", () => {
   it("states the floor from before the report: a commit may follow the report until then", async () => {
