@@ -14,6 +14,8 @@ export interface LogCompactionOptions {
   readonly durableIndex: () => LogIndex;
   /** Returns the index from which the receivers of snapshots need the log. Infinity if there is none. */
   readonly sendingIndex: () => number;
+  /** Called when the receivers of states before `index` hold too much of the log. */
+  readonly onHeldTooLong: (index: LogIndex) => void;
   /** Called when the log failed. This member must stop. */
   readonly onFailure: (error: AshlarError) => void;
 }
@@ -35,9 +37,14 @@ export class LogCompaction {
    * disk is full.
    */
   run(isFull = false): void {
-    const { raftLog, sendingIndex } = this.#options;
-    const limit = Math.min(this.#droppableIndex(), sendingIndex()) as LogIndex;
-    this.#compactTo(raftLog.compactionPoint(limit, isFull));
+    const { raftLog, sendingIndex, onHeldTooLong } = this.#options;
+    const droppableIndex = this.#droppableIndex();
+    const limit = Math.min(droppableIndex, sendingIndex()) as LogIndex;
+    const held = raftLog.compactionPoint(limit, isFull);
+    const wanted = raftLog.compactionPoint(droppableIndex, isFull);
+    // The transfers end soon, and the next call drops what they held.
+    if (raftLog.isHeldTooLong({ held, wanted })) onHeldTooLong(wanted);
+    this.#compactTo(held);
   }
 
   /**

@@ -86,11 +86,21 @@ export function makeMembershipChanger(
 /** Makes the component that drops log entries which are not needed. */
 export function makeCompaction(
   { options, storage, holder }: MemberDeps,
-  callbacks: Pick<LogCompactionOptions, "isRunning" | "sendingIndex" | "onFailure">,
+  others: Pick<LogCompactionOptions, "isRunning" | "onFailure"> & {
+    readonly sender: SnapshotSender;
+  },
 ): LogCompaction {
   const durableIndex = (): LogIndex => holder.machine.durable.index;
   const { log } = options.env;
-  return new LogCompaction({ log, raftLog: storage.log, durableIndex, ...callbacks });
+  const { sender, ...callbacks } = others;
+  return new LogCompaction({
+    ...callbacks,
+    log,
+    raftLog: storage.log,
+    durableIndex,
+    sendingIndex: () => sender.oldestIndex,
+    onHeldTooLong: (index) => sender.abandonBefore(index),
+  });
 }
 
 /** Forwards the results of reads of the log: success to the core, failure to the compaction. */

@@ -94,6 +94,11 @@ export interface DurableLog {
    * other members.
    */
   compactionPoint(limit: LogIndex, isFull?: boolean): LogIndex;
+  /**
+   * Returns whether a compaction to `held` keeps much more than one to `wanted`: more than the log that is
+   * kept for other members.
+   */
+  isHeldTooLong(points: { readonly held: LogIndex; readonly wanted: LogIndex }): boolean;
   /** Drops the entries up to `index`. The durable state must contain them. */
   compactTo(index: LogIndex): Promise<void>;
   /**

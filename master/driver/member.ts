@@ -124,8 +124,7 @@ export class Member implements Driver {
       },
     });
     this.#membershipChanger = this.#makeMembershipChanger();
-    const sendingIndex = (): number => this.#sender.oldestIndex;
-    this.#compaction = makeCompaction(deps, { isRunning, sendingIndex, onFailure });
+    this.#compaction = makeCompaction(deps, { isRunning, sender: this.#sender, onFailure });
     listenToLoads(deps, { isRunning, wake, compaction: this.#compaction });
     this.#compaction.run();
     this.#loop.start();

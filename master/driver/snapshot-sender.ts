@@ -86,6 +86,22 @@ export class SnapshotSender {
     this.#sendings.set(peer, sending);
   }
 
+  /**
+   * Aborts the transfers of states before `index`, which hold too much of the log. The next transfers send a
+   * later state, and keep the rows that have arrived.
+   */
+  abandonBefore(index: LogIndex): void {
+    for (const { aborting, index: sentIndex } of this.#sendings.values()) {
+      if (sentIndex === null || sentIndex >= index) continue;
+      aborting.abort(
+        new AshlarError(
+          "MEMBER_BEHIND",
+          `Cannot continue the transfer of the state at index ${sentIndex}: the log since then takes too much space`,
+        ),
+      );
+    }
+  }
+
   /** Aborts all transfers. Resolves when no state is pinned. */
   async cancelAll(): Promise<void> {
     const sendings = [...this.#sendings.values()];
@@ -105,7 +121,9 @@ export class SnapshotSender {
       log.info("A peer installed a snapshot", { peer, ...sent, durationMs });
     } catch (error) {
       if (!isAshlarError(error)) throw error;
-      log.warn("Cannot send a snapshot", { peer, error });
+      const { signal } = sending.aborting;
+      const reason: unknown = signal.aborted ? signal.reason : error;
+      log.warn("Cannot send a snapshot", { peer, error: reason });
     }
     this.#sendings.delete(peer);
     onDone(peer, outcome);

@@ -26,6 +26,9 @@ export interface LogSegmentsOptions extends LogOwner {
   readonly keptBytes: number;
 }
 
+/** Number of full segments that a transfer of the state may hold, however small `keptBytes` is. */
+const HELD_SEGMENTS_MIN = 32;
+
 /** The parts of a header that differ from segment to segment. */
 export type HeaderFields = Pick<SegmentHeader, "base" | "hardState" | "isReset">;
 
@@ -136,6 +139,20 @@ export class LogSegments {
       point = Math.max(point, next.base.index);
     }
     return point;
+  }
+
+  /**
+   * Returns whether the segments that a compaction to `wanted` removes and one to `held` keeps are larger than
+   * `keptBytes`, and than HELD_SEGMENTS_MIN full segments.
+   */
+  isHeldTooLong({ held, wanted }: { readonly held: number; readonly wanted: number }): boolean {
+    let heldBytes = 0;
+    for (const [position, segment] of this.#list.entries()) {
+      const end = this.#list[position + 1]?.base.index;
+      if (end !== undefined && end > held && end <= wanted) heldBytes += segment.lengthBytes;
+    }
+    const { keptBytes, segmentBytes } = this.#options;
+    return heldBytes > Math.max(keptBytes, HELD_SEGMENTS_MIN * segmentBytes);
   }
 
   /** Removes the segments without an entry after `index`. */

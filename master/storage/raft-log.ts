@@ -224,6 +224,11 @@ export class RaftLog {
     return Math.max(point, this.#entries.base.index) as LogIndex;
   }
 
+  /** Returns whether the log between two compaction points is too large: see `LogSegments.isHeldTooLong`. */
+  isHeldTooLong(points: { readonly held: LogIndex; readonly wanted: LogIndex }): boolean {
+    return this.#segments.isHeldTooLong(points);
+  }
+
   /**
    * Drops the entries up to `index`, which the state contains durably. Segments without a later entry
    * are removed after the work that is queued before. Resolves after the removal.

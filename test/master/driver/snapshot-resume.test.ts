@@ -142,6 +142,24 @@ describe("an interrupted snapshot transfer", () => {
     assert.equal(countLogLines(member, "Installed a snapshot"), 1);
   });
 
+  it("ends when it holds too much of the log, and the next one keeps the rows", async () => {
+    const transfer = await InterruptedTransfer.begin();
+    const { group } = transfer;
+    transfer.commitMs = 200;
+    const leader = await group.leader();
+    for (let round = 0; round < 4; round += 1) {
+      await group.proposeAll(LARGE.slice(0, 5));
+      await group.clock.advance(110); // One flush interval is 100 ms.
+    }
+    const ended = leader.log.lines.filter(({ fields }) =>
+      isAshlarError(fields["error"], "MEMBER_BEHIND"),
+    );
+    assert.ok(ended.length > 0);
+    transfer.commitMs = 5;
+    await transfer.finish();
+    assert.ok(Number(transfer.keptCount) >= 100, `${transfer.keptCount} rows are kept`);
+  });
+
   it("ends when another leader begins one, also while its connection is silent", async () => {
     const transfer = await InterruptedTransfer.begin(5);
     const { group, member } = transfer;
