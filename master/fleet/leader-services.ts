@@ -52,8 +52,8 @@ export interface LeaderServicesOptions {
 
 /** Interval between two steps, in milliseconds. */
 const STEP_MS = 250;
-/** The same while repair has more work than one step may do: about a fifth of the time is for it. */
-const BUSY_STEP_MS = 15;
+/** The same while repair has more work than one step may do: about a quarter of the time is for it. */
+const BUSY_STEP_MS = 10;
 /** Longest time between two attempts to raise the feature level of a new cluster, in milliseconds. */
 const RAISE_DELAY_MS_MAX = 30_000;
 /** Interval between two housekeeping steps, in milliseconds. */

@@ -15,7 +15,7 @@ const TIMES = {
   repairDelayStoppedMs: 600_000,
 };
 /** A busy leader makes about 60. */
-const STEPS_PER_SECOND = 6;
+const STEPS_PER_SECOND = 12;
 const SILENT_LOG = {
   debug: () => {},
   info: () => {},
@@ -197,7 +197,7 @@ export class RepairFixture {
 
   /**
    * Advances the clock by `durationMs`. Each second all servers that are not silent send messages, and a
-   * step follows, with up to five more while there is work.
+   * step follows, with up to eleven more while there is work.
    */
   async pass(durationMs: number): Promise<void> {
     for (let passedMs = 0; passedMs < durationMs; passedMs += 1_000) {

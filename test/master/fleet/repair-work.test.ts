@@ -4,10 +4,10 @@ import { chunkId, RepairFixture } from "./repair-fixture.ts";
 
 /** More than the places of one class of the waiting set. */
 const MANY = 21_000;
-/** Rows of the state that one step may read: 100 of a scan and the chunks, 165 others. */
-const ROWS_PER_STEP_MAX = 365;
+/** Rows of the state that one step may read: 50 of a scan and the chunks, 82 others. */
+const ROWS_PER_STEP_MAX = 182;
 /** The same for the first step after a pause, with every share rounded up. */
-const ROWS_OF_FIRST_STEP_MAX = 93;
+const ROWS_OF_FIRST_STEP_MAX = 48;
 
 describe("the list of chunks to repair", () => {
   it("contains a chunk that is committed after the scan of its failed server", async () => {
@@ -136,9 +136,9 @@ describe("the list of chunks to repair", () => {
     let steps = 0;
     for (; !fixture.repair.isScanComplete && steps < 1_000; steps += 1) {
       const isBusy = fixture.repair.step(fixture.state);
-      assert.ok(isBusy || fixture.repair.isScanComplete, "the next step follows in 15 ms");
+      assert.ok(isBusy || fixture.repair.isScanComplete, "the next step follows in 10 ms");
     }
-    assert.ok(steps <= 120, `${steps} steps`);
+    assert.ok(steps <= 240, `${steps} steps`);
     assert.equal(fixture.repair.counts.underReplicated, 6_000);
   });
 
