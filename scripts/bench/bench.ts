@@ -54,7 +54,7 @@ Exit status 1 if a bound was missed.
 --chunks    number of chunks that fleet commits (${FLEET.chunks}): its bounds apply to this number
             and to those of simulated --servers (${FLEET.servers}), --sessions (${FLEET.sessions}) and
             --watchers (${FLEET.watchers}); they need 15 GB of disk
---prepared  directory in which fleet keeps its prepared state, about 8 minutes of CPU time, for the
+--prepared  directory in which fleet keeps its prepared state, about 20 minutes of CPU time, for the
             next run (default: a temporary one)
 `;
 
