@@ -73,6 +73,8 @@ export class Repair implements RepairView {
   /** The servers whose copies count, as of the last step. */
   #available: ReadonlySet<ServerId> = new Set();
   readonly #shares = new StepShares();
+  /** Failures to find a server for a waiting chunk since the last ordered copy or new waiting chunk. */
+  #failures = 0;
   #copiesTotal = COPIES_TOTAL_MIN;
   /** The largest space of an available server. */
   #spaceBytesMax = 0;
@@ -291,7 +293,10 @@ export class Repair implements RepairView {
     const scan = this.#scans.ownerOf(copies.firstMissing);
     const wasWaiting = this.#waiting.has(chunkId);
     if (this.#waiting.put(chunkId, dangerClass)) {
-      if (!wasWaiting) scan.countPlaced();
+      if (!wasWaiting) {
+        scan.countPlaced();
+        this.#failures = 0;
+      }
       return dangerClass;
     }
     scan.skip(dangerClass, chunkId);
@@ -315,7 +320,7 @@ export class Repair implements RepairView {
     return chunk === undefined ? null : copiesOf(chunkId, chunk, this.#registry);
   }
 
-  /** Orders copies of the most endangered chunks. @returns whether the share of the step was enough */
+  /** Orders copies of the most endangered chunks. @returns whether the next step cannot order more */
   #order(state: RepairState): boolean {
     const before = this.#orders.count;
     let left = this.#shares.of("ordered");
@@ -324,8 +329,12 @@ export class Repair implements RepairView {
       left -= this.#orderClass(state, this.#waiting.first(dangerClass, left));
     }
     const ordered = this.#orders.count - before;
-    if (ordered > 0) this.#log.info("Ordered copies of chunks", { count: ordered });
-    return left > 0;
+    if (ordered > 0) {
+      this.#failures = 0;
+      this.#log.info("Ordered copies of chunks", { count: ordered });
+    }
+    // A chunk that was tried is the last one of its class. After as many failures all have been tried.
+    return left > 0 || this.#failures >= this.#waiting.count;
   }
 
   /** Orders copies of chunks of one class. @returns the number of chunks that were tried */
@@ -336,6 +345,7 @@ export class Repair implements RepairView {
       if (this.#orders.count >= this.#copiesTotal || failures >= 1) break;
       tried += 1;
       const result = this.#orderCopies(state, chunkId);
+      if (result !== null) this.#failures += 1;
       if (result === "too-large") failures += 1 / LARGE_PER_CLASS;
       else if (result === "no-server") failures += 1 / FAILURES_PER_CLASS;
     }

@@ -105,6 +105,26 @@ describe("the list of chunks to repair", () => {
     );
   });
 
+  it("does not keep repair busy while no server can take the chunks", async () => {
+    const fixture = new RepairFixture(6);
+    for (let number = 0; number < 200; number += 1) {
+      fixture.state.add(number, [1, 2, 3], { lengthBytes: 1e13 });
+    }
+    fixture.silence(1);
+    await fixture.pass(60_000);
+    const isAnyBusy = (): boolean =>
+      Array.from({ length: 100 }, () => fixture.repair.step(fixture.state)).includes(true);
+    assert.equal(isAnyBusy(), false, "no step has left work for the next one");
+    fixture.state.add(1_000, [1, 2, 3]);
+    await fixture.pass(1_000);
+    assert.deepEqual(
+      fixture.orders().map((order) => order.chunkId),
+      [chunkId(1_000)],
+      "a new chunk does not wait for those",
+    );
+    assert.equal(isAnyBusy(), false, "no step has left work after it");
+  });
+
   it("passes over chunks that need no copy any longer when it orders the copies of a class", async () => {
     const fixture = new RepairFixture(6, {
       copiesTotal: 1_000,
