@@ -44,7 +44,8 @@ export class LeftOutSegments {
    * Renames the damaged segments and removes the others, if the durable state has all entries up to the
    * beginning of the log.
    *
-   * @throws {AshlarError} LOG_CORRUPT if it does not have them: nothing was changed; DISK_FAILED
+   * @throws {AshlarError} LOG_CORRUPT, or DISK_FAILED of an unreadable segment, if it does not have them:
+   *   nothing was changed; DISK_FAILED of a change
    */
   async settle(
     { disk, log, directory }: LeftOutDeps,
@@ -75,7 +76,7 @@ export class LeftOutSegments {
 
 function neededError(error: AshlarError, baseIndex: LogIndex, durableIndex: LogIndex): AshlarError {
   return new AshlarError(
-    "LOG_CORRUPT",
+    error.code,
     `${error.message}: the entries ${durableIndex + 1} to ${baseIndex} are needed, because the state does not have them`,
     {
       cause: error,

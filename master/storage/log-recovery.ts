@@ -65,12 +65,12 @@ interface RecoveryDeps {
  * before: it is corrupt. Truncating there would drop votes and entries that this member has
  * acknowledged.
  *
- * Damage before the last two segments leaves out the segments up to it (`RecoveredLog.leftOut`). The
+ * Damage before the last two segments, or a sector there that the disk cannot read, leaves out the segments up to it (`RecoveredLog.leftOut`). The
  * caller decides whether the log may begin after them.
  *
  * Of older segments with entries of one term only the headers are read (`hasSeveralTerms`).
  *
- * @throws {AshlarError} LOG_CORRUPT with path and offset; WRONG_IDENTITY; VERSION_MISMATCH
+ * @throws {AshlarError} LOG_CORRUPT with path and offset; DISK_FAILED; WRONG_IDENTITY; VERSION_MISMATCH
  */
 export async function recoverLog(recovery: RecoveryDeps): Promise<RecoveredLog> {
   const leftOut = new LeftOutSegments();
@@ -129,6 +129,12 @@ function isStrict(all: readonly unknown[], position: number): boolean {
   return position >= all.length - STRICT_SEGMENT_COUNT;
 }
 
+/** Returns whether the bytes of a segment are wrong or cannot be read. */
+function isDamage(error: unknown): error is AshlarError {
+  if (isAshlarError(error, "LOG_CORRUPT")) return true;
+  return isAshlarError(error, "DISK_FAILED") && error.details["errno"] === "EIO";
+}
+
 /** Reads the headers of the segments. @returns those after the last damaged header, oldest first */
 async function findSegments(
   recovery: RecoveryDeps,
@@ -153,7 +159,7 @@ async function findSegments(
       const segment = await findSegment(recovery, place);
       if (segment !== null) found.push(segment);
     } catch (error) {
-      if (!isAshlarError(error, "LOG_CORRUPT") || isStrict(names, position)) throw error;
+      if (!isDamage(error) || isStrict(names, position)) throw error;
       leaveOut(error, [path]);
     }
   }
@@ -247,16 +253,16 @@ async function readSegment(
   found: FoundSegment & { readonly isLast: boolean; readonly isStrict: boolean },
 ): Promise<void> {
   const { segment, checksum } = found;
-  const bytes = await recovery.disk.readFile(segment.path);
   beginSegment(state, found);
   try {
+    const bytes = await recovery.disk.readFile(segment.path);
     const { items, tail } = readRecords(recovery.hasher, { segment, bytes, checksum });
     if (tail.isTorn) reportTorn(recovery, segment.path, tail, found.isLast);
     replay(state, items);
     state.tail = tail;
     segment.lengthBytes = tail.offset;
   } catch (error) {
-    if (!isAshlarError(error, "LOG_CORRUPT") || found.isStrict) throw error;
+    if (!isDamage(error) || found.isStrict) throw error;
     leaveOut(state, error);
   }
 }
@@ -306,8 +312,11 @@ function checkOwner(path: string, header: SegmentHeader, expected: LogOwner): vo
  * continues the previous one: if it does not, the end of that one is missing.
  */
 function beginSegment(state: RecoveryState, { segment, header }: FoundSegment): void {
-  const gap = state.segments.length === 0 ? null : missingBefore(state, header);
-  if (gap !== null) leaveOut(state, logCorrupt(segment.path, 0, gap));
+  const previous = state.segments.at(-1);
+  const missing = previous === undefined ? null : missingBefore(state, header);
+  if (previous !== undefined && missing !== null) {
+    leaveOut(state, logCorrupt(previous.path, previous.lengthBytes, missing));
+  }
   if (state.segments.length === 0 || header.isReset) state.entries.reset(header.base);
   state.segments.push(segment);
   state.hardState = header.hardState;
@@ -317,14 +326,14 @@ function beginSegment(state: RecoveryState, { segment, header }: FoundSegment): 
 function missingBefore(state: RecoveryState, header: SegmentHeader): string | null {
   const { entries, hardState, tail } = state;
   if (tail !== null && !equalBytes(header.previousChecksum, tail.checksum)) {
-    return "the checksum of the previous segment's last record";
+    return "the last record, whose checksum is in the next segment";
   }
   const isNext =
     entries.lastIndex === header.base.index &&
     entries.lastTerm === header.base.term &&
     hardState.term === header.hardState.term &&
     hardState.votedFor === header.hardState.votedFor;
-  return isNext || header.isReset ? null : "a header that continues the previous segment";
+  return isNext || header.isReset ? null : "the records before the next segment";
 }
 
 /** Applies the items of a segment in order. */

@@ -117,7 +117,7 @@ export class RaftLog {
    * entries up to there. The damaged segments are renamed.
    *
    * @param durableIndex index up to which the state is durable
-   * @throws {AshlarError} LOG_CORRUPT if the state does not have them; DISK_FAILED
+   * @throws {AshlarError} LOG_CORRUPT or DISK_FAILED if the state does not have them; DISK_FAILED
    */
   async confirmStart(durableIndex: LogIndex): Promise<void> {
     const baseIndex = this.#entries.base.index;

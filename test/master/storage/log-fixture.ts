@@ -3,7 +3,7 @@ import { RaftLog } from "../../../master/storage/raft-log.ts";
 import type { ClusterId, LogIndex, MemberId, Term } from "../../../shared/base/ids.ts";
 import { createHasher } from "../../../shared/platform/hasher.ts";
 import type { Random } from "../../../shared/ports/random.ts";
-import { MemoryDisk } from "../../support/memory-disk.ts";
+import { MemoryDisk, type MemoryDiskOptions } from "../../support/memory-disk.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
 
@@ -95,8 +95,11 @@ export async function bytesOf(fixture: LogFixture, path: string): Promise<Uint8A
 }
 
 /** Creates a fixture whose disk contains only these files. */
-export async function fixtureOf(files: ReadonlyMap<string, Uint8Array>): Promise<LogFixture> {
-  const fixture = makeFixture();
+export async function fixtureOf(
+  files: ReadonlyMap<string, Uint8Array>,
+  options: MemoryDiskOptions = {},
+): Promise<LogFixture> {
+  const fixture = makeFixture(new MemoryDisk(options));
   const disk = fixture.medium.mount();
   await disk.makeDirectory("log");
   for (const [path, bytes] of files) await disk.writeFileDurably(path, bytes);

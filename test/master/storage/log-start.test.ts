@@ -5,6 +5,7 @@ import type { Entry } from "../../../master/raft/messages.ts";
 import type { RaftLog } from "../../../master/storage/raft-log.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
+import type { DiskOperation } from "../../support/mounted-file.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 import {
   bytesOf,
@@ -141,6 +142,40 @@ describe("the start of a log with damage in an old segment", () => {
       await again.close();
     });
   }
+
+  for (const [kind, rounds] of [
+    ["open", Array.from({ length: 30 }, () => PLAIN)],
+    // The terms change, so that each segment is read.
+    ["read", Array.from({ length: 30 }, () => ({ ...PLAIN, count: 2, replacedCount: 1 }))],
+  ] as const) {
+    it(`begins after a segment that the disk cannot ${kind}`, async () => {
+      const closed = await closedLog(rounds);
+      const path = closed.paths[3] as string;
+      const base = closed.bases[4] as number;
+      const fault = (operation: DiskOperation) =>
+        operation.kind === kind && operation.path === path ? ("EIO" as const) : null;
+      const fixture = Object.assign(await fixtureOf(closed.files, { fault }), SIZES);
+      const before = fixture.medium.filesBelow("log");
+      const refused = await openLog(fixture, base - 1).catch((error: unknown) => error);
+      assert.ok(isAshlarError(refused, "DISK_FAILED"), String(refused));
+      assert.equal(refused.details["path"], path);
+      assert.match(refused.message, new RegExp(`to ${base} are needed`));
+      assert.deepEqual(fixture.medium.filesBelow("log"), before, "nothing was changed");
+      const log = await openLog(fixture, closed.hardState.commitIndex);
+      assert.equal(log.entries.base.index, base);
+      await log.close();
+      assert.ok(fixture.medium.filesBelow("log").includes(`${path}.damaged`));
+    });
+  }
+
+  it("is refused if the disk cannot read one of the last two segments", async () => {
+    const closed = await tenSegments();
+    const path = closed.paths.at(-2);
+    const fault = (operation: DiskOperation) =>
+      operation.kind === "read" && operation.path === path ? ("EIO" as const) : null;
+    const fixture = Object.assign(await fixtureOf(closed.files, { fault }), SIZES);
+    await assert.rejects(openLog(fixture, 30), hasCode("DISK_FAILED"));
+  });
 
   it("keeps the damaged file under another name", async () => {
     const closed = await tenSegments();
