@@ -1,4 +1,4 @@
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import {
@@ -7,11 +7,14 @@ import {
   enrolmentStatus,
   joinTokenHash,
   makeJoinToken,
+  type RequestedEnrolmentChange,
 } from "../../shared/protocol/enrolment-api.ts";
 import type { CallOptions } from "../options.ts";
 import type { MasterSession } from "./master-session.ts";
 
 const VALID_MS_DEFAULT = 60 * 60 * 1_000;
+
+type CloseChange = Extract<RequestedEnrolmentChange, { readonly kind: "close" }>;
 
 /** Options of `Enrolment.makeToken`. */
 export interface JoinTokenOptions extends CallOptions {
@@ -52,15 +55,20 @@ export interface Enrolment {
   open(options?: CallOptions): Promise<EnrolmentStatus>;
   /**
    * Ends the enrolment without a token, and rotates the key that signs intents and receipts. Does nothing
-   * if it is closed, unless `rotate` is true. Writes that have begun continue.
+   * if it is closed, unless `rotate` is true. Writes that have begun continue. A rotation is not repeated
+   * after an attempt that may have been made: `status` then shows whether the version of the key has risen.
    *
    * @throws {AshlarError} PRECONDITION_FAILED if a live chunkserver has not enrolled
-   *   (`details.serverIds`), or if the key was rotated three times within the lifetime of an intent
+   *   (`details.serverIds`), or if the key was rotated three times within the lifetime of an intent;
+   *   VERSION_MISMATCH if the leader runs an older version, which cannot rotate the key of a closed enrolment
    */
   close(options?: CloseEnrolmentOptions): Promise<EnrolmentStatus>;
 }
 
-/** Implements `Enrolment` with calls to the leader. Repeating a call is not an error. */
+/**
+ * Implements `Enrolment` with calls to the leader. They are repeated after a failed attempt, because repeating a
+ * change has no effect. A rotation is made once.
+ */
 export class ClusterEnrolment implements Enrolment {
   readonly #session: MasterSession;
   readonly #deps: { readonly random: Random; readonly hasher: Hasher };
@@ -103,8 +111,45 @@ export class ClusterEnrolment implements Enrolment {
   close(options: CloseEnrolmentOptions = {}): Promise<EnrolmentStatus> {
     const { force = false, rotate = false, ...callOptions } = options;
     const change = { kind: "close", isForced: force, rotates: rotate } as const;
+    if (rotate) return this.#rotate(change, callOptions);
     return this.#session.call(changeEnrolment, { change }, callOptions);
   }
+
+  /**
+   * Closes the enrolment and rotates the key, once. If the answer is lost, the version of the key decides
+   * whether it was rotated.
+   */
+  async #rotate(change: CloseChange, options: CallOptions): Promise<EnrolmentStatus> {
+    const before = await this.status(options);
+    const after = await this.#closeOnce(change, before, options);
+    if (after.keyVersion > before.keyVersion) return after;
+    throw notRotated(after);
+  }
+
+  async #closeOnce(
+    change: CloseChange,
+    before: EnrolmentStatus,
+    options: CallOptions,
+  ): Promise<EnrolmentStatus> {
+    try {
+      return await this.#session.callOnce(changeEnrolment, { change }, options);
+    } catch (error) {
+      if (!isAshlarError(error) || error.retry !== "idempotent-only") throw error;
+      if (options.signal?.aborted) throw error;
+      const after = await this.status(options);
+      if (after.keyVersion > before.keyVersion) return after;
+      throw error;
+    }
+  }
+}
+
+/** A leader of a version before feature level 14 ignores that the key should be rotated. */
+function notRotated({ keyVersion }: EnrolmentStatus): AshlarError {
+  return new AshlarError(
+    "VERSION_MISMATCH",
+    `Cannot rotate the chunk key: expected a version above ${keyVersion}: the leader runs an older version, which does not rotate the key of a closed enrolment`,
+    { hint: 'Upgrade all masters first: docs/operations.md, "Stopping and starting"' },
+  );
 }
 
 function unknownToken(id: string): AshlarError {

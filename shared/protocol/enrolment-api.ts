@@ -67,8 +67,9 @@ export const enrolmentStatus = defineCall(
 const joinTokenIdsSchema = v.pipe(v.array(joinTokenIdSchema), v.maxLength(JOIN_TOKENS_MAX));
 
 /**
- * Changes the enrolment and returns it. Repeating a change is not an error. Closing rotates the chunk key
- * if the enrolment was open, or if `rotates` is true, which needs feature level 14. It is refused with
+ * Changes the enrolment and returns it. Repeating a change has no effect, except that closing with `rotates` rotates
+ * the key each time. Closing rotates the chunk key if the enrolment was open, or if `rotates` is true, which
+ * needs feature level 14; a leader of an older version ignores `rotates`. It is refused with
  * PRECONDITION_FAILED while a live chunkserver has not enrolled, unless it is forced. Unknown ids of tokens to
  * revoke are ignored.
  */
