@@ -1,7 +1,12 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 
-/** Returns the action of a command that has several. @throws {AshlarError} INVALID_ARGUMENT */
+/**
+ * Returns the action of a command that has several. `command` is its name: "server token".
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT
+ */
 export function requireAction<Action extends string>(
+  command: string,
   text: string,
   actions: readonly Action[],
 ): Action {
@@ -9,6 +14,6 @@ export function requireAction<Action extends string>(
   if (found !== undefined) return found;
   throw new AshlarError(
     "INVALID_ARGUMENT",
-    `Unknown action: ${text}: expected one of ${actions.join(", ")}`,
+    `Cannot run "${command}": expected one of ${actions.join(", ")}: current value is "${text}"`,
   );
 }

@@ -55,7 +55,7 @@ export const CLUSTER_REASONS = {
   "tokens-many": reason(
     "PRECONDITION_FAILED",
     ({ max }: { readonly max: number }) =>
-      `Cannot make a join token: expected fewer than ${max} valid tokens: revoke one (ashlar server token revoke), or wait until one has expired`,
+      `Cannot make a join token: expected fewer than ${max} valid tokens: current value is ${max}: revoke one (ashlar server token revoke), or wait until one has expired`,
   ),
   "keys-many": reason(
     "PRECONDITION_FAILED",

@@ -10,7 +10,7 @@ type Action = (typeof ACTIONS)[number];
 
 export const run: RunCommand = async (context, [given = "status"], options) => {
   const { output, signal } = context;
-  const action = requireAction(given, ACTIONS);
+  const action = requireAction("server enrolment", given, ACTIONS);
   const fileSystem = await context.fileSystem();
   const before = action === "close" ? await fileSystem.enrolment.status({ signal }) : null;
   const status = await perform(fileSystem, action, { context, options });

@@ -12,7 +12,7 @@ import { requireAction } from "../require-action.ts";
 import { formatTable } from "../table-view.ts";
 
 export const run: RunCommand = async (context, [given = "create", ...ids], options) => {
-  const action = requireAction(given, ["create", "list", "revoke"]);
+  const action = requireAction("server token", given, ["create", "list", "revoke"]);
   if (action === "revoke") await revoke(context, ids, options["all"] === true);
   else if (ids.length > 0) throw unexpectedIds(action, ids);
   else if (action === "list") await list(context);
@@ -64,7 +64,7 @@ async function revoke(
   if (isAll === ids.length > 0) {
     throw new AshlarError(
       "INVALID_ARGUMENT",
-      "Cannot revoke join tokens: expected either ids or --all",
+      `Cannot revoke join tokens: expected either ids or --all: current value is ${isAll ? `--all ${ids.join(" ")}` : "neither"}`,
       { hint: "ashlar server token list" },
     );
   }

@@ -47,12 +47,20 @@ describe("ashlar server token", () => {
       assert.deepEqual([status, stdout], [2, ""], words.join(" "));
       assert.match(stderr, expected);
     };
-    await refused(/expected one of create, list, revoke/, "token", "delete");
+    await refused(
+      /Cannot run "server token": expected one of create, list, revoke: current value is "delete"/,
+      "token",
+      "delete",
+    );
     await refused(/expected no ids/, "token", "list", "0a1b2c3d4e");
-    await refused(/expected either ids or --all/, "token", "revoke");
-    await refused(/expected either ids or --all/, "token", "revoke", "--all", "0a1b2c3d4e");
+    await refused(/either ids or --all: current value is neither/, "token", "revoke");
+    await refused(/current value is --all 0a1b2c3d4e/, "token", "revoke", "--all", "0a1b2c3d4e");
     await refused(/from 1ms to 30d: current value is 31d/, "token", "--valid", "31d");
-    await refused(/expected one of status, open, close/, "enrolment", "opne");
+    await refused(
+      /Cannot run "server enrolment": expected one of status, open, close: current value/,
+      "enrolment",
+      "opne",
+    );
   });
 });
 
