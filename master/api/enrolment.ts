@@ -83,14 +83,19 @@ function isEqual(hasher: Hasher, given: Uint8Array, expected: Uint8Array): boole
   return equalBytes(hasher.hash(given), hasher.hash(expected));
 }
 
-function isTokenValid(
-  { env, nowMs }: MasterDeps,
-  { tokens }: EnrolmentRecord,
-  token: string | null,
-): boolean {
+function isTokenValid(deps: MasterDeps, record: EnrolmentRecord, token: string | null): boolean {
   if (token === null) return false;
-  const tokenHash = joinTokenHash(env.hasher, token);
-  return tokens.some(({ hash, expiresMs }) => expiresMs > nowMs() && equalBytes(hash, tokenHash));
+  const tokenHash = joinTokenHash(deps.env.hasher, token);
+  return validTokens(deps, record).some(({ hash }) => equalBytes(hash, tokenHash));
+}
+
+/** Returns the tokens that have not expired. The state has expired ones until its next change. */
+function validTokens(
+  { nowMs }: MasterDeps,
+  { tokens }: EnrolmentRecord,
+): EnrolmentRecord["tokens"] {
+  const atMs = nowMs();
+  return tokens.filter(({ expiresMs }) => expiresMs > atMs);
 }
 
 function notEnrolled(serverId: ServerId, proof: Proof): AshlarError {
@@ -119,9 +124,9 @@ export function statusOfEnrolment(deps: MasterDeps): EnrolmentStatus {
     isOpen: record.isOpen,
     keyVersion: newestOf(record.keys).version,
     acceptedVersions: record.keys.map(({ version }) => version),
-    tokens: record.tokens
-      .filter(({ expiresMs }) => expiresMs > deps.nowMs())
-      .map(({ hash, expiresMs }) => ({ id: joinTokenId(hash), expiresMs })),
+    tokens: validTokens(deps, record).map(({ hash, expiresMs }) => {
+      return { id: joinTokenId(hash), expiresMs };
+    }),
     notEnrolled: notEnrolledServers(deps, servers),
     silent: servers.filter(({ serverId }) => !isAlive(deps, serverId)),
   };
@@ -186,7 +191,7 @@ async function revokeTokens(
   deps: MasterDeps,
   ids: readonly string[] | null,
 ): Promise<EnrolmentStatus> {
-  const { tokens } = requireEnrolment(deps);
+  const tokens = validTokens(deps, requireEnrolment(deps));
   const revoked = tokens.filter(({ hash }) => ids?.includes(joinTokenId(hash)) ?? true);
   const changeTo = (change: EnrolmentChange) => propose(deps, { kind: "change-enrolment", change });
   await Promise.all(

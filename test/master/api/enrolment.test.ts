@@ -112,6 +112,18 @@ describe("a revoked join token", () => {
     await leader.register(connectionOf("s1"), "s1", { proof });
   });
 
+  it("that has expired does not become valid again", async () => {
+    const leader = await leaderOf();
+    await addToken(leader, "one");
+    leader.machine.nowMs += SECOND_MS;
+    const change = { kind: "revoke-tokens", ids: null } as const;
+    const revoked = leader.call(OPERATOR, changeEnrolment, { change });
+    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+    await assert.rejects(withToken(leader, "s1", "one"), hasCode("NOT_ENROLLED"));
+    await leader.clock.advance(4);
+    assert.deepEqual((await revoked).tokens, []);
+  });
+
   it("can be each of the most tokens that are possible", async () => {
     const leader = await leaderOf();
     for (let number = 1; number <= JOIN_TOKENS_MAX; number += 1) {
