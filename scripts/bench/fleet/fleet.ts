@@ -175,14 +175,13 @@ async function measureServerLosses(
   fleet: SimulatedFleet,
 ): Promise<void> {
   const deadMs = SERVER_DEAD_MS;
-  const surplus = fleet.copiedCount;
-  report.figure("copies made before a server was lost", surplus, "copies");
+  report.figure("copies made before a server was lost", fleet.copiedCount, "copies");
   for (const { lost, what, isWhole } of [
     { lost: fleet.servers[0], what: "a server", isWhole: true },
     { lost: fleet.servers.at(-1), what: "the large server", isWhole: false },
   ]) {
     if (lost === undefined) throw new Error("The fleet has no servers");
-    await measureServerLoss(bench, report, { fleet, lost, deadMs, what, isWhole, surplus });
+    await measureServerLoss(bench, report, { fleet, lost, deadMs, what, isWhole });
   }
 }
 
