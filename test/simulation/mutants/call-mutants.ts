@@ -13,7 +13,7 @@ export const CALL_MUTANTS: readonly Mutant[] = [
         replace: "",
       },
     ],
-    caughtBy: inCopies(12),
+    caughtBy: inCopies(20),
   },
   {
     name: "lost-report-without-intent",

@@ -218,7 +218,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/namespace/feed-query.ts",
-        find: "if (from.index >= oldestIndex) return;",
+        find: "if (isKept(state, from)) return;",
         replace: "if (from.index >= 0) return;",
       },
     ],
