@@ -187,9 +187,10 @@ export class ChunkStore implements AsyncDisposable {
 
   /** Returns the length and the block hashes. @throws {AshlarError} CHUNK_NOT_FOUND */
   manifest(chunkId: ChunkId): { readonly lengthBytes: number; readonly hashes: Uint8Array } {
-    if (!this.has(chunkId)) this.#missed.add(chunkId);
+    const record = this.#deps.index.record(chunkId);
+    if (record === null) this.#missed.add(chunkId);
     const hashes = hashesOf(this.#deps, chunkId);
-    const lengthBytes = this.#deps.index.record(chunkId)?.lengthBytes ?? 0;
+    const lengthBytes = record?.lengthBytes ?? 0;
     assert(hashes.length === blockCount(lengthBytes) * DIGEST_BYTES, "each block has a hash");
     return { lengthBytes, hashes };
   }

@@ -1,4 +1,5 @@
 import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
+import { confirmDueMsIn, makeDue } from "./confirm-due.ts";
 import type { StoreDeps } from "./store-deps.ts";
 
 /** Number of records that are read for one page of the masters. */
@@ -33,18 +34,15 @@ export async function compareCopies(deps: StoreDeps, page: CopiesPage): Promise<
   const held = new Set(records.map(({ chunkId }) => chunkId));
   const missing = page.chunkIds.filter((chunkId) => isCompared(chunkId) && !held.has(chunkId));
   const recorded = new Set(page.chunkIds);
-  const unrecorded = records.filter(
-    ({ chunkId, record }) =>
-      record.confirmDueMs === 0 && isCompared(chunkId) && !recorded.has(chunkId),
-  );
+  const unrecorded = records
+    .filter(
+      ({ chunkId, record }) =>
+        record.confirmDueMs === 0 && isCompared(chunkId) && !recorded.has(chunkId),
+    )
+    .map(({ chunkId }) => chunkId);
   if (unrecorded.length > 0) {
-    const confirmDueMs = Math.max(1, Math.floor(deps.clock.wallMs()));
-    await deps.index.change((operation) => {
-      for (const { chunkId } of unrecorded) {
-        const record = operation.record(chunkId);
-        if (record?.confirmDueMs === 0) operation.put(chunkId, { ...record, confirmDueMs });
-      }
-    });
+    const dueMs = confirmDueMsIn(deps, 0);
+    await deps.index.change((operation) => makeDue(operation, unrecorded, dueMs));
   }
   return { missing, comparedTo };
 }

@@ -1,6 +1,7 @@
 import { concatBytes, equalBytes, toHex } from "../../shared/base/bytes.ts";
 import { type ChunkId, DIGEST_BYTES } from "../../shared/base/ids.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
+import { confirmDueMsIn, makeDue } from "./confirm-due.ts";
 import { CONFIRMED_KEY } from "./index-keys.ts";
 import type { StoreDeps } from "./store-deps.ts";
 
@@ -27,12 +28,9 @@ export async function confirmAgain(
   if (isBegun && row.length === DIGEST_BYTES) return 0;
   const after = isBegun ? (toHex(row.subarray(DIGEST_BYTES)) as ChunkId) : null;
   const chunkIds = deps.index.recordsAfter(after, limit).map(({ chunkId }) => chunkId);
-  const dueMs = Math.max(1, Math.floor(deps.clock.wallMs()));
+  const dueMs = confirmDueMsIn(deps, 0);
   await deps.index.change((operation) => {
-    for (const chunkId of chunkIds) {
-      const record = operation.record(chunkId);
-      if (record?.confirmDueMs === 0) operation.put(chunkId, { ...record, confirmDueMs: dueMs });
-    }
+    makeDue(operation, chunkIds, dueMs);
     const last = chunkIds.length < limit ? undefined : chunkIds.at(-1);
     const position = last === undefined ? [] : [chunkIdBytes(last)];
     operation.set(CONFIRMED_KEY, concatBytes([restoreId, ...position]));

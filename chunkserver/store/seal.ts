@@ -3,6 +3,7 @@ import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
 import { chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { IndexOperation } from "./chunk-index.ts";
 import type { ChunkRecord } from "./chunk-record.ts";
+import { confirmDueMsIn } from "./confirm-due.ts";
 import type { OpenPartial } from "./open-partial.ts";
 import type { StoreDeps } from "./store-deps.ts";
 
@@ -37,7 +38,7 @@ export async function sealPartial(
       deps.health.requireWritable();
       isDurable = true;
     }
-    const dueMs = confirmDueMs(deps, sealing);
+    const dueMs = confirmDueMsIn(deps, sealing.lifetimeMs);
     const outcome = await deps.index.change((operation) => {
       if (raiseIfPresent(operation, sealing, dueMs)) return "known";
       if (!isDurable) return "vanished";
@@ -54,7 +55,7 @@ export async function sealPartial(
 /** Raises the intent index of an existing chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
 export async function raiseIntent(deps: StoreDeps, sealing: SealRequest): Promise<void> {
   deps.health.requireWritable();
-  const dueMs = confirmDueMs(deps, sealing);
+  const dueMs = confirmDueMsIn(deps, sealing.lifetimeMs);
   const isKnown = await deps.index.change((operation) => raiseIfPresent(operation, sealing, dueMs));
   if (isKnown) return;
   throw new AshlarError(
@@ -110,9 +111,4 @@ function newRecord(partial: OpenPartial, sealing: SealRequest, dueMs: number): C
   const { lengthBytes, intentIndex } = sealing;
   const extents = [partial.extent(lengthBytes)];
   return { lengthBytes, extents, intentIndex, confirmDueMs: dueMs };
-}
-
-/** Returns when the master is asked about the chunk. At least 1, because 0 means confirmed. */
-function confirmDueMs(deps: StoreDeps, sealing: SealRequest): number {
-  return Math.max(1, Math.floor(deps.clock.wallMs() + sealing.lifetimeMs));
 }

@@ -40,9 +40,9 @@ export class EmptyRanges {
 
   /** Ends the ranges before `key`, which gets a row. */
   cut(key: Key): void {
-    for (const [start, end] of this.#tables.get(tableOf(key)) ?? []) {
-      if (start <= key && key < end) this.#tables.get(tableOf(key))?.set(start, key);
-    }
+    const ends = this.#tables.get(tableOf(key));
+    if (ends === undefined) return;
+    for (const [start, end] of ends) if (start <= key && key < end) ends.set(start, key);
   }
 }
 

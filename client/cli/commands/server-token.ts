@@ -69,9 +69,8 @@ async function revoke(
     );
   }
   const { enrolment } = await context.fileSystem();
-  const before = await enrolment.status({ signal });
+  const revoked = isAll ? (await enrolment.status({ signal })).tokens.map(({ id }) => id) : ids;
   await enrolment.revokeTokens(isAll ? "all" : ids, { signal });
-  const revoked = isAll ? before.tokens.map(({ id }) => id) : ids;
   if (output.options.json) await output.json("ashlar.join-token-revoke/1", { revoked });
   else output.note(`revoked ${formatCount(revoked.length, "join token")}`);
 }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { FileSystem } from "../../../client/file-system.ts";
+import { quantile } from "../../statistics.ts";
 import type { BenchContext } from "../bench-context.ts";
 import type { FleetReport } from "./fleet-report.ts";
 
@@ -34,13 +35,13 @@ export async function measureLearnerJoin(bench: BenchContext, report: FleetRepor
   report.figure("join of a learner", (performance.now() - startMs) / 1_000, "s");
   undisturbed.push(...(await creator.during(() => sleep(PHASE_MS))));
   const name = `create, ${CALLERS} in parallel, 99th percentile`;
-  const [alone, nextTo] = [percentile99(undisturbed), percentile99(busy)];
+  const [alone, nextTo] = [quantile(undisturbed, 0.99), quantile(busy, 0.99)];
   report.figure(`${name}, undisturbed`, alone, "ms");
   report.compared(`${name}, next to a busy process`, nextTo, {
     unit: "ms",
     peer: { name: "undisturbed", value: alone },
   });
-  report.atMost(`${name}, while a learner joins`, percentile99(joining), {
+  report.atMost(`${name}, while a learner joins`, quantile(joining, 0.99), {
     unit: "ms",
     bound: TIMES_MAX * alone,
     peer: { name: "next to a busy process", value: nextTo },
@@ -85,9 +86,4 @@ class Creator {
     }
     return durations;
   }
-}
-
-function percentile99(durations: readonly number[]): number {
-  const sorted = Float64Array.from(durations).sort();
-  return sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN;
 }

@@ -5,6 +5,7 @@ import { quietLog } from "../../../shared/platform/quiet.ts";
 import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { SystemRandom } from "../../../shared/platform/system-random.ts";
 import type { ServerLocation } from "../../../shared/protocol/intent.ts";
+import { quantile } from "../../statistics.ts";
 import type { BenchContext } from "../bench-context.ts";
 import { atMost } from "../measurement.ts";
 import { EntryWriter } from "./entry-writer.ts";
@@ -71,8 +72,7 @@ export async function measureRepairTurns(
   report({ suite, name: "repair of the large server", value: fleet.copies, unit: "copies" });
   report({ suite, name: "repair of the large server, turns", value: turns.length, unit: "turns" });
   report(atMost({ suite, name: "turn of repair, longest", value, ...bound }));
-  const sorted = Float64Array.from(turns).sort();
-  const value99 = sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN;
+  const value99 = quantile(turns, 0.99);
   report({ suite, name: "turn of repair, 99th percentile", value: value99, unit });
   const mean = turns.reduce((sum, each) => sum + each, 0) / turns.length;
   report({ suite, name: "turn of repair, mean", value: mean, unit });

@@ -78,8 +78,8 @@ const mostOf = (found: readonly Found[]): number =>
   found.reduce((most, { chunks }) => Math.max(most, chunks), 0);
 
 /**
- * Whether no more chunks were found for a while. Their number is not known in advance: masters that had no
- * processor time may have thought other servers dead and ordered copies, so that some chunks have too many.
+ * Whether the number of found chunks has stayed the same for a while. It is not known in advance: masters that
+ * had no processor time may have thought other servers dead and ordered copies, so that some chunks have too many.
  */
 function isAllFound(found: readonly Found[]): boolean {
   const endMs = (found.at(-1)?.atMs ?? 0) - QUIET_MS;
