@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { joinTokenOf } from "../../client/cli/cluster/join-tokens.ts";
 import { createClusterFiles, nodePaths } from "../../client/cli/cluster/layout.ts";
 import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
@@ -164,9 +165,12 @@ export class SoakCluster {
     return "";
   }
 
-  /** Starts the nodes that do not run. */
+  /** Starts the nodes that do not run. Resolves when the masters have a leader. */
   async startAll(): Promise<void> {
-    for (const node of this.nodes) await node.start();
+    for (const node of this.masters) await node.start();
+    await using fileSystem = await this.connect("enrolment", LEADER_TIMEOUT_MS);
+    const joinToken = await joinTokenOf(fileSystem);
+    for (const node of this.chunkservers) await node.start([], joinToken);
   }
 
   /** Ends all processes and unmounts all disks. Works in any state of the cluster. */

@@ -72,8 +72,9 @@ export class SoakNode {
    * Starts the process. Does not wait until it serves.
    *
    * @param tracer command prefix that runs a program with the same pid (strace -D)
+   * @param joinToken for a chunkserver that has not enrolled
    */
-  async start(tracer: readonly string[] = []): Promise<void> {
+  async start(tracer: readonly string[] = [], joinToken?: string): Promise<void> {
     if (this.isRunning) return;
     const { paths, prefix, node } = this.#options;
     const launch = [process.execPath, LAUNCHER, node.role, "--config", paths.config];
@@ -83,6 +84,9 @@ export class SoakNode {
       const child = spawn(command[0] ?? "", command.slice(1), {
         stdio: ["ignore", log.fd, log.fd],
         cwd: "/",
+        ...(joinToken === undefined
+          ? {}
+          : { env: { ...process.env, ASHLAR_JOIN_TOKEN: joinToken } }),
       });
       this.#ended = null;
       this.#child = child;

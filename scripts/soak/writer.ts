@@ -124,7 +124,8 @@ export class Writer {
 
   #rename(from: Register, to: Register): Change {
     const effects = [[to, from.value] as const, [from, null] as const];
-    return { operation: "rename", effects, run: () => this.#fileSystem.rename(from.path, to.path) };
+    const run = () => this.#fileSystem.rename(from.path, to.path, { replace: true });
+    return { operation: "rename", effects, run };
   }
 
   #remove(slot: Register): Change {
