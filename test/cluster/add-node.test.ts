@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -70,6 +70,22 @@ describe("`cluster add` that fails", () => {
       env.signals.emit("SIGINT");
       assert.equal(await ended, 130, env.stderr.text());
       assert.match(env.stderr.text(), /^[cm]2 was removed again: the cluster is as before\n/);
+      await assertGone(name, file);
+    });
+  }
+
+  for (const { role, name } of ROLES) {
+    it(`fails as soon as the process of a ${role} exits, with its status and the end of its log`, async () => {
+      const file = await readFile(filePath(), "utf8");
+      // The process cannot make its data directory.
+      await mkdir(join(started.cluster.directory, name));
+      await writeFile(join(started.cluster.directory, name, "data"), "");
+      const { status, stderr } = await add(role, "--wait", "30s");
+      assert.equal(status, 5, stderr);
+      const text = `^ashlar: ${name} exited with status 2 while it was starting; the end of its log:\n  `;
+      assert.match(stderr, new RegExp(text));
+      assert.match(stderr, /\/data/);
+      assert.match(stderr, /; [cm]2 was removed again: the cluster is as before\n/);
       await assertGone(name, file);
     });
   }

@@ -1,3 +1,4 @@
+import type { ChildProcess } from "node:child_process";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
@@ -12,6 +13,7 @@ import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import { connect } from "../../connect.ts";
 import type { FileSystem } from "../../file-system.ts";
 import { whileLocked } from "../local/directory-lock.ts";
+import { type AwaitedNodes, NodeExits, whileAllRun } from "./exited-node.ts";
 import { freeAddresses } from "./free-ports.ts";
 import { joinTokenOf, needsJoinToken } from "./join-tokens.ts";
 import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.ts";
@@ -64,6 +66,7 @@ const TERMINATE_TIMEOUT_MS = 15_000;
 export class LocalCluster {
   readonly directory: string;
   #file: ClusterFile;
+  readonly #exits = new NodeExits();
 
   private constructor(directory: string, file: ClusterFile) {
     this.directory = resolve(directory);
@@ -252,7 +255,9 @@ export class LocalCluster {
   /** Starts a node, under the lock of the directory. @returns the pid */
   async #startUnlessRunning(node: LocalNode, joinToken?: string): Promise<number> {
     const pid = await runningPid(this.directory, node);
-    return pid ?? startNode(this.directory, node, joinToken);
+    if (pid !== null) return pid;
+    const onStarted = (child: ChildProcess): void => this.#exits.watch(node.name, child);
+    return startNode(this.directory, node, { joinToken, onStarted });
   }
 
   /**
@@ -279,7 +284,10 @@ export class LocalCluster {
     });
     try {
       await this.start(node.name);
-      if (role === "master") await this.#addMember(node, options);
+      if (role === "master") {
+        const add = (signal: AbortSignal) => this.#addMember(node, { ...options, signal });
+        await whileAllRun(this.#awaited([node]), add, options.signal);
+      }
       const problem = (status: ClusterStatus) => missingNode(node, status);
       await this.#waitFor([node], problem, { ...options, needsAllProcesses: true });
     } catch (error) {
@@ -303,18 +311,21 @@ export class LocalCluster {
   }
 
   /** Adds a new master to the Raft group. Retries until the process responds. */
-  async #addMember(node: LocalNode, { timeoutMs, signal, onWait }: WaitOptions): Promise<void> {
+  async #addMember(
+    node: LocalNode,
+    { timeoutMs, signal, onWait }: WaitOptions & { readonly signal: AbortSignal },
+  ): Promise<void> {
     await using fileSystem = await this.#connect(timeoutMs);
     const untilMs = performance.now() + timeoutMs;
     const added = [{ memberId: numberOf(node), address: node.address }];
     for (;;) {
       try {
-        await fileSystem.masters.add(added, { catchUpTimeoutMs: timeoutMs, ...ifSet(signal) });
+        await fileSystem.masters.add(added, { catchUpTimeoutMs: timeoutMs, signal });
         return;
       } catch (error) {
         const isUnreachable = isAshlarError(error, "MEMBER_UNREACHABLE");
         if (!isUnreachable || performance.now() > untilMs) throw error;
-        signal?.throwIfAborted();
+        signal.throwIfAborted();
         onWait?.(`${node.name} does not respond yet`);
         await sleep(POLL_MS);
       }
@@ -374,7 +385,11 @@ export class LocalCluster {
     options: WaitOptions & { readonly needsAllProcesses?: boolean },
   ): Promise<ClusterStatus> {
     const connect = (timeoutMs: number) => this.#connect(timeoutMs);
-    return waitUntil({ directory: this.directory, nodes, connect }, problem, options);
+    return waitUntil({ ...this.#awaited(nodes), connect }, problem, options);
+  }
+
+  #awaited(nodes: readonly LocalNode[]): AwaitedNodes {
+    return { directory: this.directory, nodes, exits: this.#exits };
   }
 
   /** Returns the status of the cluster over a new connection. @throws {AshlarError} */
@@ -397,6 +412,3 @@ async function createCluster(options: UpOptions): Promise<ClusterFile> {
   const plan = { masters, chunkservers, addresses, masterSettings, chunkserverSettings };
   return createClusterFiles(directory, plan);
 }
-
-const ifSet = (signal: AbortSignal | undefined): { readonly signal?: AbortSignal } =>
-  signal === undefined ? {} : { signal };

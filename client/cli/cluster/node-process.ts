@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { open, readFile, rm, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -52,18 +52,27 @@ export async function runningPid(directory: string, node: LocalNode): Promise<nu
   return isSame ? record.pid : null;
 }
 
+/** Options of `startNode`. */
+export interface StartOptions {
+  /**
+   * For a chunkserver that has not enrolled. In the environment, so that no other user of the machine sees
+   * it.
+   */
+  readonly joinToken?: string | undefined;
+  /** Receives the process, before it can exit. */
+  readonly onStarted?: (child: ChildProcess) => void;
+}
+
 /**
  * Starts the process of a node, detached, with its output appended to the node's log. Resolves
  * before the node serves.
  *
- * @param joinToken for a chunkserver that has not enrolled. In the environment, so that no other user of
- *   the machine sees it
  * @returns the pid
  */
 export async function startNode(
   directory: string,
   node: LocalNode,
-  joinToken?: string,
+  { joinToken, onStarted }: StartOptions = {},
 ): Promise<number> {
   const paths = nodePaths(directory, node.name);
   const launcher = await launcherPath();
@@ -78,6 +87,7 @@ export async function startNode(
     child.once("error", () => {}); // Without a pid, the error is thrown below.
     const pid = child.pid;
     if (pid === undefined) throw new AshlarError("INTERNAL", `Cannot start ${node.name}`);
+    onStarted?.(child);
     child.unref();
     const record: ProcessRecord = { pid, startTicks: readProcessStat(pid)?.startTicks ?? null };
     await writeFile(paths.process, JSON.stringify(record));

@@ -5,9 +5,7 @@ import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
 import type { ClusterStatus } from "../../../shared/protocol/fleet-api.ts";
 import type { FileSystem } from "../../file-system.ts";
-import { nodePaths } from "./layout.ts";
-import { lastLinesOf } from "./node-log.ts";
-import { runningPid } from "./node-process.ts";
+import { type AwaitedNodes, requireAllRunning } from "./exited-node.ts";
 
 const POLL_MS = 100;
 /** Timeout of one poll. */
@@ -26,9 +24,7 @@ export interface WaitOptions {
 }
 
 /** The cluster that is waited for. */
-interface AwaitedCluster {
-  readonly directory: string;
-  readonly nodes: readonly LocalNode[];
+interface AwaitedCluster extends AwaitedNodes {
   connect(timeoutMs: number): Promise<FileSystem>;
 }
 
@@ -77,18 +73,6 @@ export async function waitUntil(
 
 const namesOf = ({ nodes }: AwaitedCluster): string =>
   nodes.length === 1 ? (nodes[0]?.name ?? "") : "the cluster";
-
-async function requireAllRunning({ directory, nodes }: AwaitedCluster): Promise<void> {
-  for (const node of nodes) {
-    if ((await runningPid(directory, node)) !== null) continue;
-    const tail = await lastLinesOf(nodePaths(directory, node.name).log, 5);
-    throw new AshlarError(
-      "UNAVAILABLE",
-      `${node.name} exited while ${nodes.length === 1 ? "it" : "the cluster"} was starting; the end of its log:\n  ${tail.join("\n  ")}`,
-      { hint: `ashlar cluster logs --dir ${shellWord(directory)} ${node.name}` },
-    );
-  }
-}
 
 /** Returns the condition of a serving cluster that is not met. Null if all conditions are met. */
 export function missingCondition(

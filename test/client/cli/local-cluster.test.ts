@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
+import { NodeExits, whileAllRun } from "../../../client/cli/cluster/exited-node.ts";
 import { createClusterFiles, nodePaths } from "../../../client/cli/cluster/layout.ts";
 import { startNode } from "../../../client/cli/cluster/node-process.ts";
 import { main } from "../../../client/cli/main.ts";
@@ -33,6 +35,31 @@ describe("a local cluster", () => {
       env.stderr.text(),
       /the nodes that were started run; to stop them: ashlar cluster/,
     );
+  });
+
+  it("ends a task that waits for a node whose process exits, however long the task would wait", async () => {
+    await using directory = await TempDirectory.make();
+    const { nodes } = await makeFiles(directory.path);
+    const [node] = nodes;
+    assert.ok(node !== undefined);
+    const paths = nodePaths(directory.path, node.name);
+    await writeFile(paths.log, "first\nlast words\n");
+    const exits = new NodeExits();
+    const child = spawn(process.execPath, ["-e", "process.stdin.resume()"]);
+    exits.watch(node.name, child);
+    await writeFile(paths.process, JSON.stringify({ pid: child.pid, startTicks: null }));
+    const task = (signal: AbortSignal): Promise<never> => {
+      child.kill("SIGKILL");
+      return new Promise((_, reject) => {
+        // The error of a cancelled call does not say why.
+        signal.addEventListener("abort", () => reject(new Error("cancelled")));
+      });
+    };
+    await assert.rejects(whileAllRun({ directory: directory.path, nodes: [node], exits }, task), {
+      code: "UNAVAILABLE",
+      message:
+        "m1 was ended by SIGKILL while it was starting; the end of its log:\n  first\n  last words",
+    });
   });
 
   it("reports a process that cannot be started", async () => {
