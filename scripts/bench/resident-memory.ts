@@ -8,8 +8,6 @@ export interface ResidentMemory {
   readonly total: number;
   readonly anonymous: number;
   readonly mapped: number;
-  /** VmHWM: the highest VmRSS so far. */
-  readonly highest: number;
 }
 
 /** Returns the memory of a process. */
@@ -19,8 +17,11 @@ export function residentMemoryOf(pid: number): ResidentMemory {
     if (bytes === null) throw new Error(`/proc/${pid}/status has no ${field}`);
     return bytes;
   };
-  const [total, anonymous] = [bytesOf("VmRSS"), bytesOf("RssAnon")];
-  return { total, anonymous, mapped: bytesOf("RssFile"), highest: bytesOf("VmHWM") };
+  return {
+    total: bytesOf("VmRSS"),
+    anonymous: bytesOf("RssAnon"),
+    mapped: bytesOf("RssFile"),
+  };
 }
 
 /** Returns the memory of the current leader. */

@@ -1,5 +1,4 @@
 import { open as openEnvironment, type RootDatabase } from "lmdb";
-import { assert } from "../base/assert.ts";
 import { lmdbOpenError } from "./lmdb-error.ts";
 
 /** An open LMDB environment. */
@@ -8,7 +7,8 @@ export type Database = RootDatabase<Uint8Array, Uint8Array>;
 /**
  * Address space, not memory. With its default of 128 KiB, lmdb doubles the map whenever the file
  * has outgrown it, and keeps every smaller map with the pages that were read through it until the
- * close.
+ * close. The pages of the file that were read stay mapped. They belong to the page cache, and the
+ * kernel takes them when memory is short.
  */
 const MAP_BYTES = 2 ** 40;
 
@@ -56,15 +56,4 @@ export function openDatabase(path: string): Database {
   } catch (error) {
     throw lmdbOpenError(path, error);
   }
-}
-
-/**
- * Closes the environment synchronously; the promise of `close` would resolve some microtasks later.
- * No commit may be in progress, because this function skips the wait for the last commit.
- */
-export function closeSynchronously(database: Database): void {
-  Object.defineProperty(database, "_endWrites", { value: undefined });
-  database.close().catch(() => {}); // If it did not close, the assertion below fails.
-  const { status } = database as unknown as { readonly status: string };
-  assert(status === "closed", "lmdb closes synchronously without a pending commit");
 }

@@ -11,11 +11,10 @@ import type {
   StoreChange,
   StoreSnapshot,
 } from "../ports/ordered-store.ts";
-import { closeSynchronously, type Database, openDatabase } from "./lmdb-database.ts";
+import { type Database, openDatabase } from "./lmdb-database.ts";
 import { lmdbCommitError } from "./lmdb-error.ts";
 import { inspectStore, NEW_STORE_BYTES, withOpeningMarker } from "./lmdb-inspect.ts";
 import { NodeDisk } from "./node-disk.ts";
-import { mappedFileBytes } from "./procfs.ts";
 import { type RangeRest, rangeInBatches } from "./range-batches.ts";
 import { checkChanges, checkStoreName } from "./store-check.ts";
 
@@ -35,33 +34,18 @@ const REMOVAL_RESERVE_BYTES = 1024 * 1024;
  */
 const CHANGE_OVERHEAD_BYTES = 64;
 
-/*
- * Pages that were read stay mapped and count as memory of this process, although the kernel can
- * reclaim them. So the file is mapped again once the mapped pages exceed this size. The pages stay
- * in the page cache.
- */
-const MAPPED_BYTES_MAX = 128 * 1024 * 1024;
-/** Reads between two checks of the mapped bytes. Each read can map 64 KiB (fault-around). */
-const READS_PER_CHECK = 1024;
-
 /** More than the size of lmdb's lock file with the default of 126 readers (8,272 bytes). */
 const LOCK_BYTES = 3 * 4096;
 
 /** LMDB environments, each in its own directory below `path`. */
 export class LmdbStores implements OrderedStores {
   readonly #path: string;
-  readonly #mappedBytesMax: number;
   readonly #disk: NodeDisk;
   /** Open stores. Opening an environment twice in one process corrupts it (LMDB, "Caveats"). */
   readonly #openNames = new Set<string>();
 
-  /**
-   * @param options.mappedBytesMax approximate bound of the mapped bytes of one store; default 128
-   *   MiB
-   */
-  constructor(path: string, options: { readonly mappedBytesMax?: number } = {}) {
+  constructor(path: string) {
     this.#path = path;
-    this.#mappedBytesMax = options.mappedBytesMax ?? MAPPED_BYTES_MAX;
     this.#disk = new NodeDisk(path);
   }
 
@@ -81,7 +65,6 @@ export class LmdbStores implements OrderedStores {
       await this.#disk.syncDirectory(name);
       return new LmdbStore(database, {
         path,
-        mappedBytesMax: this.#mappedBytesMax,
         onClose: () => this.#openNames.delete(name),
       });
     } catch (error) {
@@ -144,17 +127,13 @@ const READERS_MAX = 64;
 
 interface StoreOptions {
   readonly path: string;
-  readonly mappedBytesMax: number;
   readonly onClose: () => void;
 }
 
 class LmdbStore implements OrderedStore {
-  #database: Database;
+  readonly #database: Database;
   readonly #path: string;
   readonly #options: StoreOptions;
-  /** Mapped bytes of the process before this store was read. */
-  #mappedBytesBefore = mappedFileBytes();
-  #readCount = 0;
   readonly #snapshots = new Set<LmdbSnapshot>();
   /** The read transactions of the open snapshots. Those without a commit between them share one. */
   readonly #readers = new Set<SharedReader>();
@@ -171,13 +150,11 @@ class LmdbStore implements OrderedStore {
 
   get(key: Uint8Array): Uint8Array | undefined {
     assert(this.#state !== "closed", "a closed store is not used");
-    this.#countRead();
     return getValue(this.#database, key);
   }
 
   read<Value>(key: Uint8Array, decode: (bytes: Uint8Array) => Value): Value | undefined {
     assert(this.#state !== "closed", "a closed store is not used");
-    this.#countRead();
     // The value is in a buffer of lmdb that the next read overwrites. This saves a copy.
     const found = this.#database.getBinaryFast(key);
     if (found === undefined) return undefined;
@@ -187,7 +164,6 @@ class LmdbStore implements OrderedStore {
   range(options: RangeOptions): Iterable<KeyValue> {
     return rangeInBatches(options, (rest) => {
       assert(this.#state !== "closed", "a closed store is not used");
-      this.#countRead();
       return readRange(this.#database, rest);
     });
   }
@@ -264,25 +240,6 @@ class LmdbStore implements OrderedStore {
     for (const snapshot of this.#snapshots) snapshot.release();
     await this.#database.close();
     this.#options.onClose();
-  }
-
-  #countRead(): void {
-    this.#readCount += 1;
-    if (this.#readCount < READS_PER_CHECK || this.#committing) return;
-    this.#readCount = 0;
-    const mappedBytes = mappedFileBytes() - this.#mappedBytesBefore;
-    if (mappedBytes > this.#options.mappedBytesMax) this.#remap();
-  }
-
-  /**
-   * Maps the file again, within one turn, so that no reader gets a closed store. Has no effect
-   * while a snapshot is open.
-   */
-  #remap(): void {
-    if (this.#state !== "open" || this.#snapshots.size > 0) return;
-    closeSynchronously(this.#database);
-    this.#mappedBytesBefore = mappedFileBytes();
-    this.#database = openDatabase(this.#path);
   }
 
   #checkSpace(changes: readonly StoreChange[]): void {

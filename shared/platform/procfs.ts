@@ -10,8 +10,6 @@ import { constants, readFileSync, readlinkSync } from "node:fs";
  * supports.
  */
 const TICKS_PER_SECOND = 100;
-/** Unit of /proc/PID/statm. Correct on x86-64 and most arm64; other machines have larger pages. */
-const PAGE_BYTES = 4096;
 
 /** Fields of /proc/PID/stat. */
 export interface ProcessStat {
@@ -65,12 +63,6 @@ export function readPidNamespace(): string | null {
   } catch {
     return null;
   }
-}
-
-/** Returns the bytes of mapped files that this process has in memory. */
-export function mappedFileBytes(): number {
-  const sharedPages = readText("/proc/self/statm")?.split(" ")[2];
-  return Number(sharedPages ?? 0) * PAGE_BYTES;
 }
 
 /** Returns the command line of this process as bytes, every argument followed by a 0. */

@@ -6,7 +6,6 @@ import { describe, it } from "node:test";
 import {
   descriptorPath,
   hasProcess,
-  mappedFileBytes,
   readBootId,
   readCommandLine,
   readProcessStat,
@@ -50,9 +49,8 @@ describe("procfs", { skip: process.platform !== "linux" }, () => {
     }
   });
 
-  it("reads the boot id, the mapped bytes and the command line of this process", () => {
+  it("reads the boot id and the command line of this process", () => {
     assert.match(readBootId() ?? "", /^[0-9a-f-]{36}$/);
-    assert.ok(mappedFileBytes() > 2 ** 20);
     assert.equal(readCommandLine()?.toString("utf8").split("\0")[0], process.argv0);
   });
 
