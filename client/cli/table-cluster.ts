@@ -234,7 +234,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
   },
   {
     name: "cluster start",
-    summary: "start one node",
+    summary: "start one node and wait until it serves",
     arguments: "<node>",
     argumentKinds: ["node"],
     options: [
@@ -242,6 +242,14 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
       {
         flags: "--new-server",
         description: "start a chunkserver whose data directory was emptied as a new server",
+      },
+      {
+        flags: "--wait <duration>",
+        description: "fail after this time; the node keeps running. 0: do not wait",
+        default: 30_000,
+        defaultText: "30s",
+        parse: (text) => parseDurationMs(text, "--wait"),
+        valueKind: "text",
       },
     ],
     examples: [["ashlar cluster start m1", "after `cluster kill m1`"]],

@@ -82,7 +82,7 @@ describe("`cluster add` that fails", () => {
       await writeFile(join(started.cluster.directory, name, "data"), "");
       const { status, stderr } = await add(role, "--wait", "30s");
       assert.equal(status, 5, stderr);
-      const text = `^ashlar: ${name} exited with status 2 while it was starting; the end of its log:\n  `;
+      const text = `^ashlar: ${name} exited with status 6 while it was starting; the end of its log:\n  `;
       assert.match(stderr, new RegExp(text));
       assert.match(stderr, /\/data/);
       assert.match(stderr, /; [cm]2 was removed again: the cluster is as before\n/);

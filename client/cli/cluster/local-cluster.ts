@@ -20,6 +20,7 @@ import { addNodeFiles, createClusterFiles, nodePaths, numberOf } from "./layout.
 import { runningPid, signalNode, startNode, stopNode, waitForExit } from "./node-process.ts";
 import { checkServerId, forgetLostIds, recordServerIds } from "./server-ids.ts";
 import { addFailure, undoAdd } from "./undo-add.ts";
+import { waitForNode } from "./wait-for-node.ts";
 import {
   missingCondition,
   missingNode,
@@ -236,6 +237,15 @@ export class LocalCluster {
         : undefined;
       return this.#startUnlessRunning(node, joinToken);
     });
+  }
+
+  /** Waits until a node that was started serves: see `waitForNode`. Records the id of a new server. */
+  async waitForNode(name: string, options: WaitOptions): Promise<string | null> {
+    const { directory, nodes } = this;
+    const awaited = { directory, all: nodes, exits: this.#exits };
+    const problem = await waitForNode(this.node(name), { ...awaited, ...options });
+    if (problem === null) await this.#recordServerIds();
+    return problem;
   }
 
   /**
