@@ -1,8 +1,9 @@
 import type { ChildProcess } from "node:child_process";
-import { setTimeout as sleep } from "node:timers/promises";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
+import { withTimeout } from "../../../shared/wire/with-timeout.ts";
 import { nodePaths } from "./layout.ts";
 import { lastLinesOf } from "./node-log.ts";
 import { runningPid } from "./node-process.ts";
@@ -11,6 +12,8 @@ const POLL_MS = 100;
 /** Time for the exit event of a process that no longer runs. */
 const EXIT_EVENT_TIMEOUT_MS = 1_000;
 const LOG_LINES = 5;
+
+const clock = new SystemClock();
 
 /** How the processes ended that this command has started. */
 export class NodeExits {
@@ -33,12 +36,8 @@ export class NodeExits {
   async describe(name: string): Promise<string> {
     const exit = this.#exits.get(name);
     if (exit === undefined) return "exited";
-    const ended = new AbortController();
-    const { signal } = ended;
-    const timeout = sleep(EXIT_EVENT_TIMEOUT_MS, "exited", { signal }).catch(() => "exited");
-    const text = await Promise.race([exit, timeout]);
-    ended.abort(); // A timer would keep the command running.
-    return text;
+    const timeout = { clock, timeoutMs: EXIT_EVENT_TIMEOUT_MS, what: `The exit of ${name}` };
+    return withTimeout(exit, timeout).catch(() => "exited");
   }
 }
 
@@ -92,6 +91,6 @@ export async function whileAllRun<Result>(
 async function watchNodes(awaited: AwaitedNodes, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await requireAllRunning(awaited);
-    await sleep(POLL_MS, undefined, { signal }).catch(() => {}); // Aborted: the loop ends.
+    await clock.sleep(POLL_MS, signal).catch(() => {}); // Aborted: the loop ends.
   }
 }

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { shellWord } from "../../../shared/display/shell-word.ts";
 import type { LocalNode } from "../../../shared/platform/local-cluster-file.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { type AwaitedNodes, requireAllRunning } from "./exited-node.ts";
 import { runningPid } from "./node-process.ts";
 import type { WaitOptions } from "./wait-until.ts";
@@ -9,6 +9,8 @@ import type { WaitOptions } from "./wait-until.ts";
 const POLL_MS = 100;
 /** Timeout of one poll. */
 const READY_TIMEOUT_MS = 2_000;
+
+const clock = new SystemClock();
 
 /** Why a node does not serve. */
 type NotReady =
@@ -47,7 +49,7 @@ export async function waitForNode(
       );
     }
     onWait?.(found.reason);
-    await sleep(POLL_MS);
+    await clock.sleep(POLL_MS);
   }
 }
 
@@ -57,16 +59,19 @@ interface AwaitedNode extends Omit<AwaitedNodes, "nodes"> {
 
 /** Asks a node whether it serves. Null if it does. */
 async function notReady({ http }: LocalNode, signal?: AbortSignal): Promise<NotReady | null> {
-  const timeout = AbortSignal.timeout(READY_TIMEOUT_MS);
+  const late = new AbortController();
+  const timer = clock.after(READY_TIMEOUT_MS, () => late.abort());
   try {
     const response = await fetch(`http://${http}/readyz`, {
-      signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
+      signal: signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]),
     });
     const body = (await response.json()) as { readonly reason?: unknown };
     if (response.ok) return null;
     return { kind: "answered", reason: String(body.reason ?? `status ${response.status}`) };
   } catch {
     return { kind: "silent", reason: `no answer at http://${http}/readyz` };
+  } finally {
+    timer.cancel();
   }
 }
 
