@@ -11,6 +11,13 @@ export const WORKER_FLAG = "--simulation-worker";
 /** Timeout of one seed in real time. Most seeds take seconds; a seed at the timeout hangs. */
 const SEED_MINUTES_MAX = 15;
 
+/**
+ * Number of seeds that one worker process runs. A simulation leaves its disks behind: waits that never
+ * end hold them through listeners of composite signals, which Node.js keeps until they are aborted.
+ * These are about 100 MB for each seed.
+ */
+const SEEDS_PER_WORKER = 20;
+
 /** Message of a worker to its parent. */
 interface WorkerMessage {
   /** Outcome of the seed that the worker received. Null: the worker has started. */
@@ -36,19 +43,33 @@ export interface PoolOptions {
 
 /** Runs simulations in worker processes, one at a time in each. Resolves when all have ended. */
 export async function runPool(options: PoolOptions): Promise<void> {
-  await Promise.all(Array.from({ length: options.jobs }, () => runWorker(options)));
+  await Promise.all(Array.from({ length: options.jobs }, () => runWorkers(options)));
 }
 
-async function runWorker({ program, next, onOutcome }: PoolOptions): Promise<void> {
-  let current = next();
-  if (current === null) return;
+/** Runs workers one after the other until there is no next simulation. */
+async function runWorkers(options: PoolOptions): Promise<void> {
+  for (let first = options.next(); first !== null; first = options.next()) {
+    await runWorker(first, options);
+  }
+}
+
+/** Runs up to `SEEDS_PER_WORKER` simulations in one worker. `first` is the first of them. */
+async function runWorker(
+  first: SimulationOptions,
+  { program, next, onOutcome }: PoolOptions,
+): Promise<void> {
+  let current: SimulationOptions | null = first;
+  let startedCount = 1;
   const worker = fork(fileURLToPath(program), [WORKER_FLAG]);
   const ended = once(worker, "exit");
   const deadline = setTimeout(() => worker.kill("SIGKILL"), SEED_MINUTES_MAX * 60_000);
   worker.on("message", ({ outcome, cpuSeconds }: WorkerMessage) => {
     if (current !== null && outcome !== null) onOutcome(current, outcome, cpuSeconds);
     deadline.refresh();
-    if (outcome !== null) current = next();
+    if (outcome !== null) {
+      current = startedCount < SEEDS_PER_WORKER ? next() : null;
+      startedCount += 1;
+    }
     if (current === null) worker.disconnect();
     else worker.send(current);
   });
