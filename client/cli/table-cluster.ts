@@ -64,13 +64,11 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     options: [
       {
         flags: "--valid <duration>",
-        description: "time for which it is valid, at most 30d",
-        default: 60 * 60 * 1_000,
-        defaultText: "1h",
+        description: "create: time for which it is valid, at most 30d (default: 1h)",
         parse: (text) => parseDurationMs(text, "--valid"),
         valueKind: "text",
       },
-      { flags: "--all", description: "revoke all tokens" },
+      { flags: "--all", description: "revoke: all tokens" },
     ],
     examples: [
       ["ashlar server token", "start a chunkserver with it in ASHLAR_JOIN_TOKEN, once"],
@@ -88,7 +86,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     argumentKinds: [["status", "open", "close"]],
     usage: "[options] [status|open|close]",
     options: [
-      { flags: "-f, --force", description: "close although live chunkservers have not enrolled" },
+      { flags: "-f, --force", description: "close: although live chunkservers have not enrolled" },
       { flags: "--rotate", description: "close: rotate the key of intents also if it is closed" },
     ],
     examples: [

@@ -5,12 +5,13 @@ import type { FileSystem } from "../../file-system.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { requireAction } from "../require-action.ts";
 
-const ACTIONS = ["status", "open", "close"] as const;
-type Action = (typeof ACTIONS)[number];
+/** The actions, with the options that each one uses. */
+const ACTIONS = { status: [], open: [], close: ["force", "rotate"] } as const;
+type Action = keyof typeof ACTIONS;
 
 export const run: RunCommand = async (context, [given = "status"], options) => {
   const { output, signal } = context;
-  const action = requireAction("server enrolment", given, ACTIONS);
+  const action = requireAction("server enrolment", { action: given, options }, ACTIONS);
   const fileSystem = await context.fileSystem();
   const before = action === "close" ? await fileSystem.enrolment.status({ signal }) : null;
   const status = await perform(fileSystem, action, { context, options });
@@ -24,7 +25,7 @@ export const run: RunCommand = async (context, [given = "status"], options) => {
   }
   for (const line of linesOf(status)) await output.line(line);
   if (before !== null && before.keyVersion === status.keyVersion) {
-    output.note("it was closed before: the key was not rotated; to rotate it, use --rotate");
+    output.note("it was closed before: the key was not rotated; to rotate it, use close --rotate");
   }
 };
 

@@ -11,8 +11,12 @@ import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { requireAction } from "../require-action.ts";
 import { formatTable } from "../table-view.ts";
 
+/** The actions, with the options that each one uses. */
+const ACTIONS = { create: ["valid"], list: [], revoke: ["all"] } as const;
+const VALID_MS_DEFAULT = 60 * 60 * 1_000;
+
 export const run: RunCommand = async (context, [given = "create", ...ids], options) => {
-  const action = requireAction("server token", given, ["create", "list", "revoke"]);
+  const action = requireAction("server token", { action: given, options }, ACTIONS);
   if (action === "revoke") await revoke(context, ids, options["all"] === true);
   else if (ids.length > 0) throw unexpectedIds(action, ids);
   else if (action === "list") await list(context);
@@ -21,7 +25,7 @@ export const run: RunCommand = async (context, [given = "create", ...ids], optio
 
 async function create(context: CommandContext, options: OptionValues): Promise<void> {
   const { output, signal } = context;
-  const validMs = Number(options["valid"]);
+  const validMs = Number(options["valid"] ?? VALID_MS_DEFAULT);
   if (!(validMs >= 1 && validMs <= JOIN_TOKEN_VALID_MS_MAX)) throw invalidValidity(validMs);
   const fileSystem = await context.fileSystem();
   const token = await fileSystem.enrolment.makeToken({ validMs, signal });

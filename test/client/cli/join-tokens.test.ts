@@ -39,7 +39,7 @@ describe("ashlar server token", () => {
     assert.equal((await run("server", "token", "list", "-q")).stdout, "");
   });
 
-  it("refuses unknown actions, ids without an action, and a validity in words", async () => {
+  it("refuses unknown actions, ids and options of other actions, and a validity above the maximum", async () => {
     const { cluster, run } = await startCluster();
     await using _cluster = cluster;
     const refused = async (expected: RegExp, ...words: string[]): Promise<void> => {
@@ -56,6 +56,23 @@ describe("ashlar server token", () => {
     await refused(/either ids or --all: current value is neither/, "token", "revoke");
     await refused(/current value is --all 0a1b2c3d4e/, "token", "revoke", "--all", "0a1b2c3d4e");
     await refused(/from 1ms to 30d: current value is 31d/, "token", "--valid", "31d");
+    const before = (await run("server", "token", "list", "-q")).stdout;
+    await refused(
+      /Cannot use --all with "server token create": expected the action revoke/,
+      "token",
+      "--all",
+    );
+    await refused(/--valid with "server token list"/, "token", "list", "--valid", "1h");
+    const revoke = ["token", "revoke", "--all", "--valid", "2h"];
+    await refused(/--valid with "server token revoke": expected the action create/, ...revoke);
+    const after = (await run("server", "token", "list", "-q")).stdout;
+    assert.equal(after, before, "no token was made or revoked");
+    await refused(
+      /Cannot use --rotate with "server enrolment status": expected the action close/,
+      "enrolment",
+      "--rotate",
+    );
+    await refused(/--force with "server enrolment open"/, "enrolment", "open", "-f");
     await refused(
       /Cannot run "server enrolment": expected one of status, open, close: current value/,
       "enrolment",
@@ -71,7 +88,7 @@ describe("ashlar server enrolment", () => {
     assert.equal((await run("server", "enrolment", "-q")).stdout, "closed\n");
     const closed = await run("server", "enrolment", "close");
     assert.match(closed.stdout, /chunk key: version 1\n/);
-    assert.match(closed.stderr, /the key was not rotated; to rotate it, use --rotate/);
+    assert.match(closed.stderr, /the key was not rotated; to rotate it, use close --rotate/);
     const rotated = await run("server", "enrolment", "close", "--rotate");
     assert.match(rotated.stdout, /chunk key: version 2/);
     assert.equal(rotated.stderr, "");
