@@ -11,7 +11,10 @@ import type { MasterLink } from "./master-link.ts";
 const HOUR_MS = 3_600_000;
 /** Time from the end of one pass to the start of the next one. */
 const PASS_INTERVAL_MS = 24 * HOUR_MS;
-/** All chunkservers may start together: the first pass begins within this time. */
+/**
+ * Time in which a pass begins once its reason is there. Chunkservers start together, and all of them see a
+ * restore or a new intent floor at the same time: each one begins at a random moment of this time.
+ */
 const SPREAD_MS = 10_000;
 /** Pause between two steps of a pass. Each is one turn of the leader. */
 const STEP_PAUSE_MS = 200;
@@ -60,18 +63,22 @@ export class CopyComparison {
     this.#deps = deps;
   }
 
-  /** Pause before the next step. */
+  /** Pause before the next step: at most `MISSED_INTERVAL_MS`, except between two pages. */
   get delayMs(): number {
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (!this.#canAsk(nowMs)) return MISSED_INTERVAL_MS;
     const isBusy = this.#missing.length > 0 || this.#isInPass;
-    return isBusy ? Math.max(STEP_PAUSE_MS, this.#pauseMs) : MISSED_INTERVAL_MS;
+    if (isBusy) return Math.max(STEP_PAUSE_MS, this.#pauseMs);
+    return Math.max(STEP_PAUSE_MS, Math.min(this.#passDueMs, this.#missedDueMs) - nowMs);
   }
 
   /** Performs the next step: at most one call. */
   async step(signal: AbortSignal): Promise<void> {
     const { store, link, clock } = this.#deps;
     const nowMs = clock.monotonicMs();
-    if (link.restoreId === null || store.failure !== null || nowMs < this.#askAfterMs) return;
+    if (!this.#canAsk(nowMs) || link.restoreId === null) return;
     this.#checkMasters(link.restoreId);
+    this.#checkFloor();
     if (nowMs >= this.#missedDueMs && this.#missing.length === 0) {
       this.#missedDueMs = nowMs + MISSED_INTERVAL_MS;
       this.#missing = store.takeMissed();
@@ -86,23 +93,39 @@ export class CopyComparison {
     }
   }
 
+  /** Whether the masters are known and can answer, and the index can be compared. */
+  #canAsk(nowMs: number): boolean {
+    const { store, link } = this.#deps;
+    return link.restoreId !== null && store.failure === null && nowMs >= this.#askAfterMs;
+  }
+
   /** Begins again if the masters were restored from a backup. */
   #checkMasters(restoreId: Uint8Array): void {
     if (this.#restoreId !== null && equalBytes(this.#restoreId, restoreId)) return;
-    const { clock, random } = this.#deps;
     this.#restoreId = restoreId;
-    this.#passDueMs = clock.monotonicMs() + random.fraction() * SPREAD_MS;
+    this.#passDueMs = this.#randomTimeMs();
     this.#isInPass = false;
     this.#mustRepeat = true;
     this.#repeatIndex = null;
   }
 
+  /** Schedules the repeated pass once the floor has passed the index of the first page. */
+  #checkFloor(): void {
+    if (this.#isInPass || this.#repeatIndex === null) return;
+    if ((this.#deps.link.intentFloor ?? 0) <= this.#repeatIndex) return;
+    this.#repeatIndex = null;
+    this.#passDueMs = Math.min(this.#passDueMs, this.#randomTimeMs());
+  }
+
+  /** Returns a monotonic time in the next `SPREAD_MS`. */
+  #randomTimeMs(): number {
+    const { clock, random } = this.#deps;
+    return clock.monotonicMs() + random.fraction() * SPREAD_MS;
+  }
+
   #isPassDue(): boolean {
     if (this.#isInPass) return true;
-    const { intentFloor } = this.#deps.link;
-    const isRepeated = this.#repeatIndex !== null && (intentFloor ?? 0) > this.#repeatIndex;
-    if (!isRepeated && this.#deps.clock.monotonicMs() < this.#passDueMs) return false;
-    if (isRepeated) this.#repeatIndex = null;
+    if (this.#deps.clock.monotonicMs() < this.#passDueMs) return false;
     this.#isInPass = true;
     this.#comparedTo = null;
     return true;

@@ -70,12 +70,14 @@ class Masters {
 async function makeServer(
   masters = new Masters(),
   storage = { disk: new MemoryDisk(), stores: new MemoryStores() },
+  seed = 1,
 ) {
   const clock = new VirtualClock();
   const { disk, stores } = storage;
   const store = await openTestStore({ disk: disk.mount(), stores });
+  const log = new MemoryLog();
   const comparison = new CopyComparison({
-    ...{ store, link: masters, clock, random: new SeededRandom(1), log: new MemoryLog() },
+    ...{ store, link: masters, clock, random: new SeededRandom(seed), log },
   });
   /** Performs all steps of `durationMs`. @returns the calls in this time */
   const run = async (durationMs: number): Promise<string[]> => {
@@ -90,7 +92,17 @@ async function makeServer(
     return masters.calls.slice(first);
   };
   const lost = () => store.lossReport(1_000).lost;
-  return { masters, storage, clock, store, comparison, run, lost };
+  /** Performs steps until the next call. @returns the time until then, in milliseconds */
+  const untilCall = async (): Promise<number> => {
+    const beginMs = clock.monotonicMs();
+    const before = masters.calls.length;
+    for (;;) {
+      await comparison.step(signal);
+      if (masters.calls.length > before) return clock.monotonicMs() - beginMs;
+      await clock.advance(comparison.delayMs);
+    }
+  };
+  return { masters, storage, clock, store, comparison, log, run, untilCall, lost };
 }
 
 /** Stores chunks that the masters record. */
@@ -173,6 +185,27 @@ describe("the comparison with the masters", () => {
     masters.restoreId = new Uint8Array(32).fill(2);
     masters.index = logIndex(1_000);
     assert.deepEqual(await run(20 * SECOND_MS), ["page", "page"]);
+  });
+
+  it("spreads the passes of servers that start together over ten seconds", async () => {
+    const firstMs: number[] = [];
+    const repeatedMs: number[] = [];
+    for (let seed = 1; seed <= 100; seed += 1) {
+      const server = await makeServer(new Masters(), undefined, seed);
+      const { masters, run, untilCall } = server;
+      firstMs.push(await untilCall());
+      await run(60 * SECOND_MS);
+      masters.intentFloor = logIndex(101);
+      repeatedMs.push(await untilCall());
+    }
+    for (const timesMs of [firstMs, repeatedMs]) {
+      const counts = new Array<number>(11).fill(0);
+      for (const timeMs of timesMs) {
+        const second = Math.min(10, Math.floor(timeMs / SECOND_MS));
+        counts[second] = (counts[second] ?? 0) + 1;
+      }
+      assert.ok(Math.max(...counts) <= 25, counts.join(", "));
+    }
   });
 
   it("continues with its page after a failed call, and needs a registration", async () => {
