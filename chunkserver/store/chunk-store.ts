@@ -231,7 +231,7 @@ export class ChunkStore implements AsyncDisposable {
   }
 
   /** Notes the loss of recorded copies without a record in the index: see `noteMissing`. */
-  noteMissing(copies: readonly RecordedCopy[]): Promise<number> {
+  noteMissing(copies: readonly RecordedCopy[]): Promise<readonly ChunkId[]> {
     return noteMissing(this.#deps, copies);
   }
 

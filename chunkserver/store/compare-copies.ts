@@ -62,23 +62,23 @@ export interface RecordedCopy {
  * Notes the loss of those recorded copies that have no record in the index. A chunk that is sealed later
  * keeps the newest intent of the loss: see `sealPartial`.
  *
- * @returns the number of lost copies
+ * @returns the chunks whose copies are lost
  */
 export async function noteMissing(
   deps: StoreDeps,
   copies: readonly RecordedCopy[],
-): Promise<number> {
-  if (copies.every(({ chunkId }) => deps.index.record(chunkId) !== null)) return 0;
+): Promise<readonly ChunkId[]> {
+  if (copies.every(({ chunkId }) => deps.index.record(chunkId) !== null)) return [];
   return await deps.index.change((operation) => {
-    let count = 0;
+    const lost: ChunkId[] = [];
     for (const { chunkId, intentIndex } of copies) {
       if (operation.record(chunkId) !== null) continue;
       const noted = operation.loss(chunkId);
       const newest = Math.max(intentIndex, noted?.intentIndex ?? 0) as LogIndex;
       const reason = noted?.reason ?? "the masters record it and the index has no record of it";
       operation.noteLost({ chunkId, reason, intentIndex: newest });
-      count += 1;
+      lost.push(chunkId);
     }
-    return count;
+    return lost;
   });
 }

@@ -1,7 +1,13 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId } from "../../shared/base/ids.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
-import { type ExtentFileName, isPacked, parseExtentFileName } from "./chunk-record.ts";
+import { LOGGED_ITEMS_MAX } from "../../shared/ports/log.ts";
+import {
+  type ChunkRecord,
+  type ExtentFileName,
+  isPacked,
+  parseExtentFileName,
+} from "./chunk-record.ts";
 import type { ChunkTotals } from "./chunk-totals.ts";
 import { extentPath } from "./extent-files.ts";
 import { EXTENTS_DIRECTORY } from "./identity.ts";
@@ -68,11 +74,8 @@ async function countRecords(
       const change = { chunkId, before: null, after: record };
       totals.onCommitted(change);
       deps.packed.onCommitted(change);
-      for (const { file } of record.extents) {
-        deps.files.skipNumbersTo(numberOf(file));
-        if (found.has(file)) found.set(file, "referenced");
-        else missing.push(chunkId);
-      }
+      for (const { file } of record.extents) deps.files.skipNumbersTo(numberOf(file));
+      if (!markReferenced(found, record)) missing.push(chunkId);
     }
     after = page.at(-1)?.chunkId ?? null;
     if (after === null) return missing;
@@ -80,10 +83,18 @@ async function countRecords(
   }
 }
 
+/** Marks the extent files of a record. Returns whether all of them exist. */
+function markReferenced(found: FilesFound, { extents }: ChunkRecord): boolean {
+  const existing = extents.filter(({ file }) => found.has(file));
+  for (const { file } of existing) found.set(file, "referenced");
+  return existing.length === extents.length;
+}
+
 async function noteMissing(deps: StoreDeps, missing: readonly ChunkId[]): Promise<void> {
   if (missing.length === 0) return;
   deps.log.warn("Extent files are missing: their replicas were removed from the index", {
-    copyCount: missing.length,
+    lostCount: missing.length,
+    chunkIds: missing.slice(0, LOGGED_ITEMS_MAX),
   });
   for (let start = 0; start < missing.length; start += PAGE) {
     await deps.index.change((operation) => {

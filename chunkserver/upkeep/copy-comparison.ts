@@ -2,7 +2,7 @@ import { equalBytes } from "../../shared/base/bytes.ts";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
-import type { Log } from "../../shared/ports/log.ts";
+import { LOGGED_ITEMS_MAX, type Log } from "../../shared/ports/log.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import { FIND_COPIES_MAX, findCopies, listCopies } from "../../shared/protocol/fleet-api.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
@@ -153,10 +153,13 @@ export class CopyComparison {
     const { store, link, log } = this.#deps;
     const chunkIds = this.#missing.slice(0, FIND_COPIES_MAX);
     const { copies } = await link.call(findCopies, { serverId: store.serverId, chunkIds }, signal);
-    const lostCount = await store.noteMissing(copies);
+    const lost = await store.noteMissing(copies);
     this.#missing = this.#missing.slice(chunkIds.length);
-    if (lostCount > 0) {
-      log.warn("The masters record replicas that this server does not have", { lostCount });
+    if (lost.length > 0) {
+      log.warn("The masters record replicas that this server does not have", {
+        lostCount: lost.length,
+        chunkIds: lost.slice(0, LOGGED_ITEMS_MAX),
+      });
     }
   }
 }

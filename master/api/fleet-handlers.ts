@@ -1,5 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId, LogIndex, ServerId } from "../../shared/base/ids.ts";
+import { LOGGED_ITEMS_MAX } from "../../shared/ports/log.ts";
 import { changeEnrolment, enrolmentStatus } from "../../shared/protocol/enrolment-api.ts";
 import * as api from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
@@ -257,16 +258,14 @@ async function recordLosses(
   deps: MasterDeps,
   { serverId, lost }: api.HeartbeatRequest,
 ): Promise<void> {
-  const [first] = lost;
-  if (first === undefined) return;
-  // One line, although there may be a thousand: the chunkserver's log names each chunk.
-  const { chunkId, reason } = first;
-  const lostCount = lost.length;
+  if (lost.length === 0) return;
+  // One line, although there may be a thousand.
+  const firstOf = <Item>(items: Iterable<Item>) => [...items].slice(0, LOGGED_ITEMS_MAX);
   deps.env.log.warn("A chunkserver reports lost replicas", {
     serverId,
-    lostCount,
-    chunkId,
-    reason,
+    lostCount: lost.length,
+    chunkIds: firstOf(lost.map(({ chunkId }) => chunkId)),
+    reasons: firstOf(new Set(lost.map(({ reason }) => reason))),
   });
   const isCompared = comparesIntents(deps);
   const items = lost.map(({ chunkId, reason, intentIndex }) => {

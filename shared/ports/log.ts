@@ -9,5 +9,8 @@ export interface Log {
   child(fields: LogFields): Log;
 }
 
+/** Maximum number of items of a list, such as chunk ids, in one log line. The line has their count, too. */
+export const LOGGED_ITEMS_MAX = 10;
+
 /** The variable values of a log line. */
 export type LogFields = Readonly<Record<string, unknown>>;

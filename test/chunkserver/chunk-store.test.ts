@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { MemoryStores } from "../../shared/platform/memory-store.ts";
 import { SystemClock } from "../../shared/platform/system-clock.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
-import { hasCode } from "../support/wire-fixture.ts";
+import { hasCode, MemoryLog } from "../support/wire-fixture.ts";
 import { framesOf, logIndex, makeChunk, writeIdFor } from "./support/chunks.ts";
 import { assertHolds, openTestStore, putChunk, readAll } from "./support/store-fixture.ts";
 
@@ -292,7 +292,9 @@ describe("damage found by the chunk store", () => {
     const names = await extentNames(disk);
     await mounted.remove(`extents/${names[0]}`);
     await cut(mounted, `extents/${names[1]}`, MIB);
-    const again = await openTestStore({ disk: disk.mount(), stores });
+    const log = new MemoryLog();
+    const again = await openTestStore({ disk: disk.mount(), stores }, { log });
+    assert.deepEqual(log.lines.at(0)?.fields, { lostCount: 1, chunkIds: [missing.chunkId] });
     assert.deepEqual(again.lossReport(10).lost, [
       { chunkId: missing.chunkId, reason: "its extent file is missing", intentIndex: logIndex(1) },
     ]);

@@ -130,6 +130,8 @@ describe("a chunkserver whose disk was set back to an older image", () => {
     const lost = again.lost();
     assert.deepEqual(lost.map((loss) => loss.chunkId).sort(), gone.map((c) => c.chunkId).sort());
     assert.ok(lost.every((loss) => loss.intentIndex === 9));
+    const logged = again.log.lines.map(({ fields }) => fields["chunkIds"] as ChunkId[]);
+    assert.deepEqual(logged.flat().sort(), gone.map((c) => c.chunkId).sort());
     for (const chunk of old) await assertHolds(again.store, chunk);
   });
 

@@ -46,8 +46,9 @@ describe("a report of many lost copies", () => {
     assert.equal(reads, 0);
     const [line, ...others] = leader.log.lines;
     const { serverId } = heartbeatOf("s1");
-    const example = { chunkId: chunkId("lost 0"), reason: "planted" };
-    assert.deepEqual(line?.fields, { serverId, lostCount: 1_000, ...example });
+    const chunkIds = names.slice(0, 10).map((name) => chunkId(name));
+    const fields = { serverId, lostCount: 1_000, chunkIds, reasons: ["planted"] };
+    assert.deepEqual(line?.fields, fields);
     assert.deepEqual(others, []);
   });
 });

@@ -35,8 +35,8 @@ export const COPY_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "chunkserver/upkeep/copy-comparison.ts",
-        find: "(intentFloor ?? 0) > this.#repeatIndex",
-        replace: "(intentFloor ?? 0) < 0",
+        find: "    if ((this.#deps.link.intentFloor ?? 0) <= this.#repeatIndex) return;\n",
+        replace: "    if ((this.#deps.link.intentFloor ?? 0) >= 0) return;\n",
       },
     ],
     caughtBy: inTest("test/chunkserver/compare-copies.test.ts"),
