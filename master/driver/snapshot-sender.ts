@@ -95,8 +95,8 @@ export class SnapshotSender {
       if (sentIndex === null || sentIndex >= index) continue;
       aborting.abort(
         new AshlarError(
-          "MEMBER_BEHIND",
-          `Cannot continue the transfer of the state at index ${sentIndex}: the log since then takes too much space`,
+          "CANCELLED",
+          `The transfer of the state at index ${sentIndex} was cancelled: the log since then takes too much space`,
         ),
       );
     }
