@@ -85,6 +85,11 @@ export class ChunkStore implements AsyncDisposable {
     return this.#deps.health.failure;
   }
 
+  /** Records that a write of another file in the data directory was refused with `error`. */
+  noteWriteFailure(error: unknown): void {
+    this.#deps.health.noteWriteFailure(error);
+  }
+
   /** Whether the disk is full: see `Reserve.isFull`. */
   get isFull(): boolean {
     return this.#deps.reserve.isFull;

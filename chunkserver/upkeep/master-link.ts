@@ -168,13 +168,14 @@ export class MasterLink {
 
   /** @returns whether the credential is durable. Without it the server enrols again later */
   async #saveCredential(value: Digest): Promise<boolean> {
-    const { credential, log } = this.#options;
+    const { credential, log, store } = this.#options;
     try {
       await credential.save(value);
       this.#isCredentialLost = false;
       return true;
     } catch (error) {
       if (!isAshlarError(error)) throw error;
+      store.noteWriteFailure(error);
       if (!this.#isCredentialLost) {
         const fields = { code: error.code, reason: error.message };
         log.warn("Cannot store the credential of this server", fields);

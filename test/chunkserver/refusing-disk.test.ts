@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Digest } from "../../shared/base/ids.ts";
 import { MemoryStores } from "../../shared/platform/memory-store.ts";
 import { SystemClock } from "../../shared/platform/system-clock.ts";
 import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
@@ -204,6 +205,19 @@ function refusingDisk(disk: Disk, isBroken: () => boolean): Disk {
   });
 }
 
+/** Forwards all calls to `disk`. It refuses the file of the credential. */
+function diskWithoutCredential(disk: Disk): Disk {
+  return new Proxy(disk, {
+    get: (target, name) => {
+      if (name !== "writeFileDurably") return Reflect.get(target, name).bind(target);
+      return (path: string, bytes: Uint8Array): Promise<void> => {
+        if (path === "credential.json") return Promise.reject(diskFailure("EIO", path));
+        return target.writeFileDurably(path, bytes);
+      };
+    },
+  });
+}
+
 describe("a chunkserver whose disk refuses writes", () => {
   it("reports it to the writer and the leader, is not ready, and serves its chunks", async () => {
     let isBroken = false;
@@ -231,5 +245,23 @@ describe("a chunkserver whose disk refuses writes", () => {
     assert.deepEqual(failing.server.ready(), { ready: false, reason: "The disk has failed" });
     const range = { chunkId: kept.chunkId, offsetBytes: 0, lengthBytes: kept.bytes.length };
     assert.ok(Buffer.from((await readRange(connection, range)).bytes).equals(kept.bytes));
+  });
+
+  it("is not ready if it cannot store its credential, and asks for no writes", async () => {
+    await using cluster = await TestCluster.start();
+    const { master } = cluster;
+    const { server, log } = await cluster.startServer({
+      wrapDisk: (disk) => diskWithoutCredential(disk),
+    });
+    master.credential = new Uint8Array(32) as Digest;
+    master.mustEnrol = true; // The leader asks a running server to enrol: its storing fails.
+    const failed = { ready: false, reason: "The disk has failed" };
+    await eventually("the failure is noticed", () => !server.ready().ready);
+    assert.deepEqual(server.ready(), failed);
+    const reports = log.lines.filter(({ level }) => level === "error");
+    assert.match(String(reports[0]?.fields["error"]), /credential\.json/);
+    await eventually("the leader knows that it takes no writes", () => {
+      return master.heartbeats.at(-1)?.space.availableBytes === 0;
+    });
   });
 });
