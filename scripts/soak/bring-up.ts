@@ -11,6 +11,8 @@ import {
 } from "./io-faults.ts";
 import { type IoSite, sitesIn } from "./io-sites.ts";
 import { waitFor } from "./run-tool.ts";
+import type { SoakCluster } from "./soak-cluster.ts";
+import type { SoakNode } from "./soak-node.ts";
 import type { Workload } from "./workload.ts";
 
 const SERVE_TIMEOUT_MS = 60_000;
@@ -31,38 +33,88 @@ export async function bringUp(soak: Soak, print: (line: string) => void): Promis
 
 /**
  * Injects errors into the first start of a node, which creates its identity, log and stores. First
- * traces the start of one master and of one chunkserver. Then the last node of each role is started
- * once for each traced call, and fails at that call.
+ * traces one master and one chunkserver. Then the last node of each role is started once for each
+ * traced call, and fails at that call.
  */
 async function failFirstStarts(soak: Soak, print: (line: string) => void): Promise<FaultOutcome[]> {
-  const { cluster, journal } = soak;
-  const first = [cluster.node("m1"), cluster.node("c1")];
-  const last = [cluster.node("m3"), cluster.node("c4")];
-  const traceOf = (name: string): string => join(cluster.directory, `first-calls-${name}`);
-  for (const node of cluster.nodes.filter((each) => !last.includes(each))) {
-    await node.start(first.includes(node) ? tracerTo(traceOf(node.name)) : []);
+  const { cluster } = soak;
+  const ofMasters = await sitesOfFounder(soak);
+  for (const node of cluster.masters.slice(0, -1)) await node.start();
+  const outcomes = await failEach(soak, { node: cluster.node("m3"), sites: ofMasters }, print);
+  await cluster.node("m3").start();
+  await cluster.inviteChunkservers();
+  const ofChunkservers = await sitesOfNewServer(soak);
+  const last = { node: cluster.node("c4"), sites: ofChunkservers };
+  return [...outcomes, ...(await failEach(soak, last, print))];
+}
+
+/**
+ * Returns the call sites that the last master reaches while the cluster is founded. All founders
+ * must run for that (decision 13), so the cluster is founded once for the trace, and the masters are
+ * emptied again.
+ */
+async function sitesOfFounder({ cluster }: Soak): Promise<IoSite[]> {
+  const traced = cluster.node("m3");
+  const tracePath = tracePathOf(cluster, traced);
+  for (const node of cluster.masters) {
+    await node.start(node === traced ? tracerTo(tracePath) : []);
   }
-  const servers = cluster.chunkservers.length - 1;
+  const isFounded = await waitFor(async () => {
+    const reasons = await Promise.all(cluster.masters.map((node) => node.notReady()));
+    return reasons.every((reason) => reason === null);
+  }, SERVE_TIMEOUT_MS);
+  for (const node of cluster.masters) await node.kill();
+  if (!isFounded)
+    throw new Error("Cannot found the cluster under strace: the masters do not serve");
+  const { role, dataDirectory } = traced;
+  const sites = await sitesIn(tracePath, { role, dataDirectory, phase: "first start" });
+  for (const node of cluster.masters) await node.empty();
+  return sites;
+}
+
+/**
+ * Returns the call sites that the first chunkserver reaches. All chunkservers but the last one run
+ * afterwards.
+ */
+async function sitesOfNewServer({ cluster }: Soak): Promise<IoSite[]> {
+  const traced = cluster.node("c1");
+  const tracePath = tracePathOf(cluster, traced);
+  const servers = cluster.chunkservers.slice(0, -1);
+  for (const node of servers) {
+    await node.start(node === traced ? tracerTo(tracePath) : []);
+  }
   const isServing = await waitFor(async () => {
     const status = await cluster.status().catch(() => null);
-    return status?.chunkservers.filter(({ state }) => state === "live").length === servers;
+    return status?.chunkservers.filter(({ state }) => state === "live").length === servers.length;
   }, SERVE_TIMEOUT_MS);
-  if (!isServing) throw new Error("Cannot start the first nodes: they do not serve");
+  if (!isServing) throw new Error("Cannot start the first chunkservers: they do not serve");
+  await traced.signal("SIGTERM"); // Also ends the tracer, which slows the node down.
+  await traced.start();
+  const { role, dataDirectory } = traced;
+  const sites = await sitesIn(tracePath, { role, dataDirectory, phase: "first start" });
+  // Last: a chunkserver that cannot commit to its index continues and enrols. It would have passed
+  // the later steps of a first start.
+  const isCommit = ({ call }: IoSite): boolean => call === "writev";
+  return [...sites.filter((site) => !isCommit(site)), ...sites.filter(isCommit)];
+}
+
+function tracePathOf(cluster: SoakCluster, node: SoakNode): string {
+  return join(cluster.directory, `first-calls-${node.name}`);
+}
+
+/** Starts `node` once for each selected case, and injects the error. */
+async function failEach(
+  soak: Soak,
+  { node, sites }: { readonly node: SoakNode; readonly sites: readonly IoSite[] },
+  print: (line: string) => void,
+): Promise<FaultOutcome[]> {
   const outcomes: FaultOutcome[] = [];
-  for (const [index, node] of first.entries()) {
-    const { role, dataDirectory } = node;
-    const from = { role, dataDirectory, phase: "first start" as const };
-    const victim = last[index];
-    if (victim === undefined) continue;
-    for (const each of selected(soak, casesOf(await sitesIn(traceOf(node.name), from)))) {
-      const outcome = await failSite(soak, victim, each);
-      journal.write("fault", { ...outcome });
-      outcomes.push(outcome);
-      print(`first start  ${outcome.variant}: ${outcome.evidence}`);
-    }
+  for (const each of selected(soak, casesOf(sites))) {
+    const outcome = await failSite(soak, node, each);
+    soak.journal.write("fault", { ...outcome });
+    outcomes.push(outcome);
+    print(`first start  ${outcome.variant}: ${outcome.evidence}`);
   }
-  // Without the tracer, which slows the node down.
-  for (const node of first) await node.signal("SIGTERM");
   return outcomes;
 }
 

@@ -188,14 +188,17 @@ async function judge({ soak, node, site, error, logStart }: AffectedNode): Promi
 }
 
 /**
- * Returns whether the chunkserver is not ready, and the leader knows the reason if it knows the
+ * Returns whether the chunkserver is not ready, and the leader does not choose it if it knows the
  * server.
  */
 async function refusesWrites({ cluster }: Soak, node: SoakNode): Promise<boolean> {
   if ((await node.notReady()) === null) return false;
   const status = await cluster.status().catch(() => null);
   const known = status?.chunkservers.find((server) => server.address === node.address);
-  return status !== null && (known === undefined || known.isDiskFailed);
+  // The heartbeats of a server that could not store its credential are refused: the leader knows
+  // only the space of its registration.
+  const isAvoided = known === undefined || known.isDiskFailed || known.space.availableBytes === 0;
+  return status !== null && isAvoided;
 }
 
 /**

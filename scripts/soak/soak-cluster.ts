@@ -168,9 +168,15 @@ export class SoakCluster {
   /** Starts the nodes that do not run. Resolves when the masters have a leader. */
   async startAll(): Promise<void> {
     for (const node of this.masters) await node.start();
+    await this.inviteChunkservers();
+    for (const node of this.chunkservers) await node.start();
+  }
+
+  /** Gives each chunkserver a new join token for its next start. Waits for a leader. */
+  async inviteChunkservers(): Promise<void> {
     await using fileSystem = await this.connect("enrolment", LEADER_TIMEOUT_MS);
     const joinToken = await joinTokenOf(fileSystem);
-    for (const node of this.chunkservers) await node.start([], joinToken);
+    for (const node of this.chunkservers) node.joinToken = joinToken;
   }
 
   /** Ends all processes and unmounts all disks. Works in any state of the cluster. */

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { open, readFile, writeFile } from "node:fs/promises";
+import { open, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { NodePaths } from "../../client/cli/cluster/layout.ts";
 import type { LocalNode } from "../../shared/platform/local-cluster-file.ts";
@@ -37,6 +38,8 @@ export class SoakNode {
   readonly http: string;
   readonly disk: LoopDisk;
   readonly dataDirectory: string;
+  /** Passed to the process. A chunkserver that has not enrolled needs it. */
+  joinToken: string | undefined;
   readonly #options: SoakNodeOptions;
   #child: ChildProcess | null = null;
   #ended: Ended | null = null;
@@ -72,9 +75,8 @@ export class SoakNode {
    * Starts the process. Does not wait until it serves.
    *
    * @param tracer command prefix that runs a program with the same pid (strace -D)
-   * @param joinToken for a chunkserver that has not enrolled
    */
-  async start(tracer: readonly string[] = [], joinToken?: string): Promise<void> {
+  async start(tracer: readonly string[] = []): Promise<void> {
     if (this.isRunning) return;
     const { paths, prefix, node } = this.#options;
     const launch = [process.execPath, LAUNCHER, node.role, "--config", paths.config];
@@ -84,9 +86,9 @@ export class SoakNode {
       const child = spawn(command[0] ?? "", command.slice(1), {
         stdio: ["ignore", log.fd, log.fd],
         cwd: "/",
-        ...(joinToken === undefined
+        ...(this.joinToken === undefined
           ? {}
-          : { env: { ...process.env, ASHLAR_JOIN_TOKEN: joinToken } }),
+          : { env: { ...process.env, ASHLAR_JOIN_TOKEN: this.joinToken } }),
       });
       this.#ended = null;
       this.#child = child;
@@ -139,6 +141,13 @@ export class SoakNode {
   /** Sends SIGKILL if the process runs. */
   async kill(): Promise<void> {
     if (this.isRunning) await this.signal("SIGKILL");
+  }
+
+  /** Removes all data, as if the node had never run. The process must not run. */
+  async empty(): Promise<void> {
+    for (const name of await readdir(this.dataDirectory)) {
+      await rm(join(this.dataDirectory, name), { recursive: true });
+    }
   }
 
   /** Resolves with how the process ended, or with null if it still runs after `timeoutMs`. */

@@ -8,6 +8,7 @@ import { ROOT } from "../support/repository.ts";
 
 const SOAK = join(ROOT, "scripts/soak-meta.mjs");
 const missing = await missingRequirements(["power-cut"]);
+const lacksForErrors = await missingRequirements(["io-error"]);
 
 /** Runs the soak and resolves when it exits. */
 function soak(
@@ -22,7 +23,7 @@ function soak(
   });
 }
 
-describe("the soak with power cuts of real file systems", () => {
+describe("the soak of real processes", () => {
   // The soak mounts file systems, which needs root. Without root the test is skipped with the
   // reason.
   it("loses nothing acknowledged when the leader, a chunkserver or all masters lose power (G1, G6)", {
@@ -35,6 +36,28 @@ describe("the soak with power cuts of real file systems", () => {
     assert.deepEqual(report.shortcomings, []);
     assert.ok((report.disksCut?.ext4 ?? 0) > 0 && (report.disksCut?.xfs ?? 0) > 0);
     assert.equal(status, 0);
+  });
+
+  // Each founder must run before the cluster is founded (decision 13), and each chunkserver needs a
+  // token (decision 19): the errors are injected before both.
+  it("meets I/O errors in the first starts of a founder and of a chunkserver", {
+    skip: lacksForErrors.length > 0 && `this machine lacks ${lacksForErrors.join("; ")}`,
+  }, async () => {
+    const cases = ["--faults", "io-error", "--io-cases", "at first start: fdatasync"];
+    const { stdout, stderr } = await soak("--minutes", "0", "--json", ...cases);
+    const report = JSON.parse(stdout || "{}") as Partial<SoakReport>;
+    assert.deepEqual(report.violations, [], stderr);
+    const faults = report.faults ?? [];
+    assert.deepEqual(
+      faults.filter(({ fired }) => fired === 0),
+      [],
+    );
+    for (const step of ["master at first start: fdatasync of founders", "credential"]) {
+      assert.ok(
+        faults.some(({ what }) => what.includes(step)),
+        `no error in ${step}`,
+      );
+    }
   });
 
   it("refuses an unknown kind of fault", async () => {
