@@ -87,7 +87,12 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
     usage: "[options] [status|open|close]",
     options: [
       { flags: "-f, --force", description: "close: although live chunkservers have not enrolled" },
-      { flags: "--rotate", description: "close: rotate the key of intents also if it is closed" },
+      {
+        flags: "--rotate <version>",
+        description:
+          "close: rotate the key of intents also if it is closed; refused if its version is another one",
+        parse: (text) => parseCount(text, "--rotate", 1),
+      },
     ],
     examples: [
       ["ashlar server enrolment", "who has not enrolled, and the tokens"],
@@ -95,6 +100,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
         "ashlar server enrolment close",
         "after an upgrade; rotates the key of intents if it was open",
       ],
+      ["ashlar server enrolment close --rotate 1", "the version that status shows; at most once"],
       ["ashlar server enrolment -q", '"open" or "closed", for scripts'],
     ],
     onClosedOutput: "continue",

@@ -26,8 +26,12 @@ export interface JoinTokenOptions extends CallOptions {
 export interface CloseEnrolmentOptions extends CallOptions {
   /** Closes although live chunkservers have not enrolled: they are refused from now on. */
   readonly force?: boolean;
-  /** Rotates the key also if the enrolment is closed. Needs feature level 14. */
-  readonly rotate?: boolean;
+  /**
+   * Rotates the key also if the enrolment is closed, provided that this is still its version
+   * (`EnrolmentStatus.keyVersion`). So operators who have seen the same version rotate it once. Needs feature
+   * level 14.
+   */
+  readonly rotateFrom?: number;
 }
 
 /**
@@ -55,11 +59,12 @@ export interface Enrolment {
   open(options?: CallOptions): Promise<EnrolmentStatus>;
   /**
    * Ends the enrolment without a token, and rotates the key that signs intents and receipts. Does nothing
-   * if it is closed, unless `rotate` is true. Writes that have begun continue. A rotation is not repeated
-   * after an attempt that may have been made: `status` then shows whether the version of the key has risen.
+   * if it is closed, unless `rotateFrom` is given. Writes that have begun continue. After an error it can be
+   * called again with the same `rotateFrom`: the key is rotated at most once.
    *
    * @throws {AshlarError} PRECONDITION_FAILED if a live chunkserver has not enrolled
-   *   (`details.serverIds`), or if the key was rotated three times within the lifetime of an intent;
+   *   (`details.serverIds`), if the version of the key is not `rotateFrom` (the message names the version), or if
+   *   the key was rotated three times within the lifetime of an intent;
    *   VERSION_MISMATCH if the leader runs an older version, which cannot rotate the key of a closed enrolment
    */
   close(options?: CloseEnrolmentOptions): Promise<EnrolmentStatus>;
@@ -67,7 +72,7 @@ export interface Enrolment {
 
 /**
  * Implements `Enrolment` with calls to the leader. They are repeated after a failed attempt, because repeating a
- * change has no effect. A rotation is made once.
+ * change has no effect.
  */
 export class ClusterEnrolment implements Enrolment {
   readonly #session: MasterSession;
@@ -109,37 +114,39 @@ export class ClusterEnrolment implements Enrolment {
   }
 
   close(options: CloseEnrolmentOptions = {}): Promise<EnrolmentStatus> {
-    const { force = false, rotate = false, ...callOptions } = options;
-    const change = { kind: "close", isForced: force, rotates: rotate } as const;
-    if (rotate) return this.#rotate(change, callOptions);
+    const { force = false, rotateFrom, ...callOptions } = options;
+    const change = { kind: "close", isForced: force } as const;
+    if (rotateFrom !== undefined) return this.#rotate({ ...change, rotateFrom }, callOptions);
     return this.#session.call(changeEnrolment, { change }, callOptions);
   }
 
   /**
-   * Closes the enrolment and rotates the key, once. If the answer is lost, the version of the key decides
-   * whether it was rotated.
+   * Closes the enrolment and rotates the key once. An attempt of which the answer is lost is not repeated: the
+   * repetition would be refused because of its own first attempt. The version of the key decides instead.
    */
-  async #rotate(change: CloseChange, options: CallOptions): Promise<EnrolmentStatus> {
-    const before = await this.status(options);
-    const after = await this.#closeOnce(change, before, options);
-    if (after.keyVersion > before.keyVersion) return after;
+  async #rotate(
+    { rotateFrom, ...change }: CloseChange & { readonly rotateFrom: number },
+    options: CallOptions,
+  ): Promise<EnrolmentStatus> {
+    const request = { change: { ...change, rotatesFrom: rotateFrom } };
+    const after = await this.#session
+      .callOnce(changeEnrolment, request, options)
+      .catch((error: unknown) => this.#statusAfter(error, rotateFrom, options));
+    if (after.keyVersion > rotateFrom) return after;
     throw notRotated(after);
   }
 
-  async #closeOnce(
-    change: CloseChange,
-    before: EnrolmentStatus,
+  /** Returns the status if the key was rotated although an attempt failed. @throws the error otherwise */
+  async #statusAfter(
+    error: unknown,
+    rotateFrom: number,
     options: CallOptions,
   ): Promise<EnrolmentStatus> {
-    try {
-      return await this.#session.callOnce(changeEnrolment, { change }, options);
-    } catch (error) {
-      if (!isAshlarError(error) || error.retry !== "idempotent-only") throw error;
-      if (options.signal?.aborted) throw error;
-      const after = await this.status(options);
-      if (after.keyVersion > before.keyVersion) return after;
-      throw error;
-    }
+    const isUnknown = isAshlarError(error) && error.retry === "idempotent-only";
+    if (!isUnknown || options.signal?.aborted === true) throw error;
+    const after = await this.status(options);
+    if (after.keyVersion > rotateFrom) return after;
+    throw error;
   }
 }
 

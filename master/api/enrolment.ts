@@ -180,7 +180,8 @@ type ProposedChange = Exclude<RequestedEnrolmentChange, { kind: "revoke-tokens" 
 function commandOf({ env }: MasterDeps, requested: ProposedChange): EnrolmentChange {
   if (requested.kind !== "close") return requested;
   const chunkKey = env.random.bytes(CHUNK_KEY_BYTES);
-  return { kind: "close", chunkKey, ...(requested.rotates ? { rotates: true } : {}) };
+  const { rotatesFrom } = requested;
+  return { kind: "close", chunkKey, ...(rotatesFrom === undefined ? {} : { rotatesFrom }) };
 }
 
 /**

@@ -62,6 +62,11 @@ export const CLUSTER_REASONS = {
     ({ max }: { readonly max: number }) =>
       `Cannot change the enrolment: expected fewer than ${max} versions of the chunk key in use: wait until the intents of the oldest have expired`,
   ),
+  "key-version": reason(
+    "PRECONDITION_FAILED",
+    ({ expected, actual }: { readonly expected: number; readonly actual: number }) =>
+      `Cannot rotate the chunk key: expected version ${expected}: current version is ${actual}: it was rotated in the meantime`,
+  ),
   "intent-floor": reason(
     "INVALID_ARGUMENT",
     ({ floor, index }: { readonly floor: number; readonly index: number }) =>

@@ -342,9 +342,10 @@ export type EnrolmentChange =
   | { readonly kind: "open" }
   /**
    * From now on, a chunkserver needs a token, and intents are signed with `chunkKey`, 32 bytes. Changes
-   * nothing if the enrolment is closed, unless `rotates` is true: feature level 14.
+   * nothing if the enrolment is closed. With `rotatesFrom` (feature level 14), the key rotates in both cases,
+   * and the change is refused unless `rotatesFrom` is the newest version of the key.
    */
-  | { readonly kind: "close"; readonly chunkKey: Uint8Array; readonly rotates?: true };
+  | { readonly kind: "close"; readonly chunkKey: Uint8Array; readonly rotatesFrom?: number };
 
 /**
  * The result of a command. Every member computes the same outcome. A refused command has changed

@@ -50,7 +50,8 @@ export function applyEnrolmentChange(change: Change, requested: EnrolmentChange)
       put(change, { ...before, tokens, isOpen: true });
       return;
     case "close":
-      if (!before.isOpen && requested.rotates !== true) return;
+      if (!before.isOpen && requested.rotatesFrom === undefined) return;
+      checkVersion(before.keys, requested.rotatesFrom);
       put(change, {
         ...before,
         ...{ tokens, isOpen: false, keys: withNewKey(change, before.keys, requested.chunkKey) },
@@ -73,6 +74,13 @@ export function dropOldKeys(change: Change, intentFloor: LogIndex): void {
     return next === undefined || next.fromIndex > intentFloor;
   });
   if (keys.length < before.keys.length) put(change, { ...before, keys });
+}
+
+/** Two operators who have seen the same version rotate it once. @throws {Refusal} */
+function checkVersion(keys: ChunkKeys, expected: number | undefined): void {
+  const { version } = present(keys.at(-1), "a chunk key has a version");
+  if (expected === undefined || expected === version) return;
+  throw refusal("key-version", { expected, actual: version });
 }
 
 function withNewKey(change: Change, keys: ChunkKeys, chunkKey: Uint8Array): ChunkKeys {

@@ -102,7 +102,7 @@ export function isKnownKind(kind: string): kind is Command["kind"] {
  */
 export function checkLevel(command: Command, level: number): void {
   requireLevel(command.kind, COMMAND_LEVELS[command.kind], level);
-  if (command.kind === "change-enrolment" && "rotates" in command.change) {
+  if (command.kind === "change-enrolment" && "rotatesFrom" in command.change) {
     requireLevel("a rotation of the chunk key", FEATURE_LEVEL_ROTATION, level);
   }
   // A cluster at the highest level supports all operations.

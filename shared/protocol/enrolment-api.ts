@@ -67,11 +67,11 @@ export const enrolmentStatus = defineCall(
 const joinTokenIdsSchema = v.pipe(v.array(joinTokenIdSchema), v.maxLength(JOIN_TOKENS_MAX));
 
 /**
- * Changes the enrolment and returns it. Repeating a change has no effect, except that closing with `rotates` rotates
- * the key each time. Closing rotates the chunk key if the enrolment was open, or if `rotates` is true, which
- * needs feature level 14; a leader of an older version ignores `rotates`. It is refused with
- * PRECONDITION_FAILED while a live chunkserver has not enrolled, unless it is forced. Unknown ids of tokens to
- * revoke are ignored.
+ * Changes the enrolment and returns it. Repeating a change has no effect. Closing rotates the chunk key if the
+ * enrolment was open. With `rotatesFrom` it also rotates the key of a closed enrolment: PRECONDITION_FAILED if
+ * the newest version of the key is not that one. This needs feature level 14; a leader of an older version ignores
+ * `rotatesFrom`. Closing is refused with PRECONDITION_FAILED while a live chunkserver has not enrolled, unless it is
+ * forced. Unknown ids of tokens to revoke are ignored.
  */
 export const changeEnrolment = defineCall(
   "fleet.change-enrolment",
@@ -84,7 +84,7 @@ export const changeEnrolment = defineCall(
       v.object({
         kind: v.literal("close"),
         isForced: v.boolean(),
-        rotates: v.optional(v.boolean(), false),
+        rotatesFrom: v.optional(countSchema),
       }),
     ]),
   }),

@@ -25,7 +25,9 @@ export const run: RunCommand = async (context, [given = "status"], options) => {
   }
   for (const line of linesOf(status)) await output.line(line);
   if (before !== null && before.keyVersion === status.keyVersion) {
-    output.note("it was closed before: the key was not rotated; to rotate it, use close --rotate");
+    output.note(
+      `it was closed before: the key was not rotated; to rotate it, use close --rotate ${status.keyVersion}`,
+    );
   }
 };
 
@@ -37,8 +39,9 @@ function perform(
   const { signal } = context;
   if (action === "open") return enrolment.open({ signal });
   if (action === "close") {
-    const [force, rotate] = [options["force"] === true, options["rotate"] === true];
-    return enrolment.close({ signal, force, rotate });
+    const force = options["force"] === true;
+    const rotateFrom = options["rotate"] as number | undefined;
+    return enrolment.close({ signal, force, ...(rotateFrom === undefined ? {} : { rotateFrom }) });
   }
   return enrolment.status({ signal });
 }

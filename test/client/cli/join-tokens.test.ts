@@ -88,10 +88,21 @@ describe("ashlar server enrolment", () => {
     assert.equal((await run("server", "enrolment", "-q")).stdout, "closed\n");
     const closed = await run("server", "enrolment", "close");
     assert.match(closed.stdout, /chunk key: version 1\n/);
-    assert.match(closed.stderr, /the key was not rotated; to rotate it, use close --rotate/);
-    const rotated = await run("server", "enrolment", "close", "--rotate");
+    assert.match(closed.stderr, /the key was not rotated; to rotate it, use close --rotate 1\n/);
+    const rotated = await run("server", "enrolment", "close", "--rotate", "1");
     assert.match(rotated.stdout, /chunk key: version 2/);
     assert.equal(rotated.stderr, "");
     assert.equal((await run("server", "enrolment", "open", "-q")).stdout, "open\n");
+  });
+
+  it("rotates the key once if two operators have seen the same version", async () => {
+    const { cluster, run } = await startCluster();
+    await using _cluster = cluster;
+    const rotate = () => run("server", "enrolment", "close", "--rotate", "1");
+    const results = await Promise.all([rotate(), rotate()]);
+    const refused = results.filter(({ status }) => status !== 0);
+    assert.equal(refused.length, 1);
+    assert.match(refused[0]?.stderr ?? "", /expected version 1: current version is 2/);
+    assert.match((await run("server", "enrolment")).stdout, /chunk key: version 2;/);
   });
 });

@@ -58,9 +58,8 @@ class Masters {
   }
 
   #change(change: RequestedEnrolmentChange): void {
-    if (change.kind === "close" && change.rotates && !this.isOlder && !this.isCut) {
-      this.keyVersion += 1;
-    }
+    if (change.kind !== "close" || this.isOlder || this.isCut) return;
+    if (change.rotatesFrom === this.keyVersion) this.keyVersion += 1;
   }
 
   #status(): EnrolmentStatus {
@@ -83,14 +82,14 @@ describe("a rotation of the key of a closed enrolment", () => {
   it("is made once, although the answer of the masters is lost", async () => {
     const masters = new Masters();
     masters.lostAnswers = 1;
-    const { keyVersion } = await enrolmentOf(masters).close({ rotate: true });
+    const { keyVersion } = await enrolmentOf(masters).close({ rotateFrom: 1 });
     assert.deepEqual([keyVersion, masters.keyVersion], [2, 2]);
   });
 
   it("fails with the error of the call if the key was not rotated", async () => {
     const masters = new Masters();
     masters.isCut = true;
-    await assert.rejects(enrolmentOf(masters).close({ rotate: true }), hasCode("COMMIT_UNKNOWN"));
+    await assert.rejects(enrolmentOf(masters).close({ rotateFrom: 1 }), hasCode("COMMIT_UNKNOWN"));
     assert.equal(masters.keyVersion, 1);
   });
 
@@ -98,7 +97,7 @@ describe("a rotation of the key of a closed enrolment", () => {
     const masters = new Masters();
     masters.isOlder = true;
     const enrolment = enrolmentOf(masters);
-    await assert.rejects(enrolment.close({ rotate: true }), hasCode("VERSION_MISMATCH"));
+    await assert.rejects(enrolment.close({ rotateFrom: 1 }), hasCode("VERSION_MISMATCH"));
     assert.equal((await enrolment.close()).keyVersion, 1, "without a rotation it is no error");
   });
 });

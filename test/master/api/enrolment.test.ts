@@ -49,8 +49,12 @@ async function addToken(leader: FleetLeader, token: string): Promise<void> {
   await leader.call(OPERATOR, changeEnrolment, { change });
 }
 
-const close = (leader: FleetLeader, isForced = false, rotates = false) =>
-  leader.call(OPERATOR, changeEnrolment, { change: { kind: "close", isForced, rotates } });
+const close = (leader: FleetLeader, isForced = false, rotatesFrom?: number) => {
+  const change = { kind: "close" as const, isForced };
+  return leader.call(OPERATOR, changeEnrolment, {
+    change: rotatesFrom === undefined ? change : { ...change, rotatesFrom },
+  });
+};
 
 /** Enrols a server: registers it twice, as a chunkserver does. @returns its credential */
 async function enrol(leader: FleetLeader, name: string, token: string | null = null) {
@@ -143,9 +147,9 @@ describe("a rotation of the chunk key of a closed enrolment", () => {
   it("needs its feature level, and closing alone rotates nothing", async () => {
     const leader = await leaderOf();
     assert.equal((await close(leader)).keyVersion, 1);
-    await assert.rejects(close(leader, false, true), hasCode("VERSION_MISMATCH"));
+    await assert.rejects(close(leader, false, 1), hasCode("VERSION_MISMATCH"));
     leader.machine.apply(raiseTo(FEATURE_LEVEL_MAX));
-    assert.equal((await close(leader, false, true)).keyVersion, 2);
+    assert.equal((await close(leader, false, 1)).keyVersion, 2);
     assert.equal((await close(leader)).keyVersion, 2);
   });
 });

@@ -4,6 +4,7 @@ import type { EnrolmentChange, Outcome } from "../../../master/namespace/command
 import { CHUNK_KEYS_MAX } from "../../../master/namespace/enrolment.ts";
 import { FEATURE_LEVEL_ENROLMENT } from "../../../master/namespace/feature-levels.ts";
 import { Namespace } from "../../../master/namespace/namespace.ts";
+import { errorOfRefused } from "../../../master/namespace/refused-answer.ts";
 import { keyOfIndex } from "../../../shared/protocol/chunk-keys.ts";
 import {
   JOIN_TOKEN_VALID_MS_MAX,
@@ -75,9 +76,22 @@ describe("the enrolment of chunkservers", () => {
     assert.deepEqual(keyOfIndex(keys, machine.index), secret(9));
     assertOk(change(machine, { kind: "close", chunkKey: secret(8) }));
     assert.deepEqual(versionsOf(machine), [1, 2], "closing again rotates nothing");
-    assertOk(change(machine, { kind: "close", chunkKey: secret(7), rotates: true }));
+    assertOk(change(machine, { kind: "close", chunkKey: secret(7), rotatesFrom: 2 }));
     assert.deepEqual(versionsOf(machine), [1, 2, 3]);
     assert.deepEqual(keyOfIndex(enrolmentOf(machine).keys, machine.index), secret(7));
+  });
+
+  it("is refused if another change has rotated the key of the version that its caller saw", async () => {
+    const machine = await makeMachine(1);
+    const rotate = (byte: number, rotatesFrom: number): Outcome =>
+      change(machine, { kind: "close", chunkKey: secret(byte), rotatesFrom });
+    assert.equal(codeOf(rotate(9, 2)), "PRECONDITION_FAILED");
+    assert.equal(enrolmentOf(machine).isOpen, true, "a refused change changes nothing");
+    assertOk(rotate(9, 1));
+    const late = rotate(8, 1);
+    assert.ok(!late.ok);
+    assert.match(errorOfRefused(late).message, /expected version 1: current version is 2/);
+    assert.deepEqual(versionsOf(machine), [1, 2]);
   });
 
   it("drops a version when the intent floor has passed its last intent, not before", async () => {

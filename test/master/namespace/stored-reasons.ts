@@ -8,6 +8,7 @@ export const NOT_KEPT = [
   "cluster-missing",
   "feed-reclaimed",
   "intent-floor",
+  "key-version",
   "keys-many",
   "outcome-dropped",
   "path-not-text",
