@@ -71,6 +71,7 @@ describe("ashlar server token", () => {
       /Cannot use --rotate with "server enrolment status": expected the action close/,
       "enrolment",
       "--rotate",
+      "1",
     );
     await refused(/--force with "server enrolment open"/, "enrolment", "open", "-f");
     await refused(
