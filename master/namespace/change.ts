@@ -233,10 +233,10 @@ export class Change extends State {
     if (inode.version === this.index || entry.version === this.index) return false;
     const { id, parent, name } = inode;
     assert(parent !== null, "the root is never removed");
-    const hasMore = inode.kind === "directory" || inode.content.kind === "chunks";
+    const hasParts = inode.kind === "directory" || inode.content.kind === "chunks";
     this.#moveToHistory(entryKey(parent, name), entry);
     this.#moveToHistory(inodeKey(id), inode);
-    const key = removedKey(this.index, { id, parent, name, hasMore });
+    const key = removedKey(this.index, { id, parent, name, hasParts });
     this.#overlay.insert(RECLAIMS, key, this.nowMs);
     this.countReclaimRows(1);
     return true;

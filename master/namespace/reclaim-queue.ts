@@ -8,9 +8,16 @@ import { RECLAIMS, type UnversionedTable } from "./tables.ts";
  * is on disk. "history" sorts first: within one index, superseded positions release their chunks
  * before the content of these positions is removed.
  *
- * A removal below feature level 14 leaves a row of the kind "inode" with the record of the inode, and rows
- * of the kind "history" for the old versions of the record and the entry. From level 14 on it leaves one row
- * of the kind "removed" for both versions, and no record. Rows of both forms can be in one queue.
+ * From feature level 14 on a removal leaves one row of the kind "removed", which names the old versions of the
+ * inode and of its directory entry. The inode has no record. A row of the kind "inode" names an inode that
+ * still has its record. There are three cases:
+ *
+ * - a removal below level 14. Rows of the kind "history" name the old versions
+ * - a removal, at any level, by the entry that has written the inode or the directory entry. A record that the
+ *   entry has written is in no readable state, so the history does not have it
+ * - a subdirectory of a removed directory, at any level: `reclaim` queues it
+ *
+ * Rows of both kinds can be in one queue.
  */
 export const RECLAIM_KIND = {
   history: "1",
@@ -53,20 +60,20 @@ interface Removed {
   readonly parent: InodeId;
   /** The name of the entry. */
   readonly name: ByteText;
-  /** Whether the inode has more than its record: the chunks of a file, or a directory. */
-  readonly hasMore: boolean;
+  /** Whether other rows belong to the inode: those of the chunks of a file, or of a directory. */
+  readonly hasParts: boolean;
 }
 
-/** The flags of the subject of a row: see `hasMore`. */
-const MORE = "1";
-const NO_MORE = "0";
+/** The flags of the subject of a row: see `hasParts`. */
+const PARTS = "1";
+const NO_PARTS = "0";
 
 /** Returns the key of the row of an inode that the entry `index` has removed from the tree. */
-export function removedKey(index: LogIndex, { id, parent, name, hasMore }: Removed): Key {
+export function removedKey(index: LogIndex, { id, parent, name, hasParts }: Removed): Key {
   return reclaimKey(
     index,
     RECLAIM_KIND.removed,
-    u64(id) + (hasMore ? MORE : NO_MORE) + u64(parent) + name,
+    u64(id) + (hasParts ? PARTS : NO_PARTS) + u64(parent) + name,
   );
 }
 
@@ -74,7 +81,7 @@ export function removedKey(index: LogIndex, { id, parent, name, hasMore }: Remov
 export function removedOf(subject: ByteText): Removed {
   return {
     id: readU64(subject, 0) as InodeId,
-    hasMore: subject[8] === MORE,
+    hasParts: subject[8] === PARTS,
     parent: readU64(subject, 9) as InodeId,
     name: subject.slice(17),
   };

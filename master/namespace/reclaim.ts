@@ -331,9 +331,9 @@ function reclaimStaged(step: ReclaimStep, item: QueueItem): void {
  */
 function reclaimRemoved(step: ReclaimStep, item: QueueItem): void {
   const { change } = step;
-  const { id, parent, name, hasMore } = removedOf(item.subject);
+  const { id, parent, name, hasParts } = removedOf(item.subject);
   const record = historyKey(inodeKey(id), item.index);
-  if (hasMore) {
+  if (hasParts) {
     const inode = change.get(HISTORY, record) as InodeRecord | undefined;
     assert(inode !== undefined, "the history has the record of every removed inode");
     if (inode.kind === "directory" && !emptyDirectory(step, item, id)) return;
@@ -346,8 +346,8 @@ function reclaimRemoved(step: ReclaimStep, item: QueueItem): void {
 }
 
 /**
- * Deletes an inode that was removed from the tree below feature level 14, or is in a directory that was removed,
- * and everything below it.
+ * Deletes an inode of the kind "inode" (see `RECLAIM_KIND`), and everything below it. Rows of the kind
+ * "history" name its old versions.
  */
 function reclaimInode(step: ReclaimStep, item: QueueItem): void {
   const { change } = step;

@@ -277,7 +277,7 @@ function checkHistory(tables: Tables): void {
     const { parent, name, ...record } = history.get(inode) as InodeRecord;
     assert.ok(parent !== null, "the root is never removed");
     const isInline = record.kind === "file" && record.content.kind === "inline";
-    assert.deepEqual(removed, { id: record.id, parent, name, hasMore: !isInline });
+    assert.deepEqual(removed, { id: record.id, parent, name, hasParts: !isInline });
     queued.push(inode, `${TABLE_BYTE.entry}${u64(parent)}${name}\0${index}`);
   }
   assert.deepEqual([...history.keys()].sort(), queued.sort());
