@@ -11,7 +11,9 @@ type TableName = keyof typeof TABLE_BYTE;
  * are not rewritten when the level rises. New rows have the highest format of the level of the cluster.
  *
  * A format says which rows a table may have, also of which kinds and with which fields. A row tells its own
- * format: by its fields, by its key, or by its first byte (`RECORD_VERSION`). See docs/decisions/0021.
+ * format: by its fields, by its key, or by its version (`RECORD_VERSION`), which is the first byte of a row of
+ * tree-tables.ts and the first field of all others. See docs/decisions/0021, and "How to change the rows of a
+ * table" in CONTRIBUTING.md.
  */
 const RAISED_AT: Readonly<Record<TableName, readonly number[]>> = {
   chunk: [1],
