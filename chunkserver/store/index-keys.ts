@@ -10,7 +10,7 @@ import { type ExtentFileName, parseExtentFileName } from "./chunk-record.ts";
  *
  *     I                      server id (ASCII): the owner of this index
  *     S                      scrub position: the last chunk id that was verified (32 bytes)
- *     K                      hash of the chunk key under which chunks were confirmed, see `confirmAgain`
+ *     K                      restore id of the masters that confirmed the chunks, see `confirmAgain`
  *     C id(32)               chunk record
  *     H id(32)               block hashes, 32 bytes each
  *     P file(8) id(32)       empty: the chunk has an extent in this packed file
@@ -20,7 +20,7 @@ import { type ExtentFileName, parseExtentFileName } from "./chunk-record.ts";
 export const IDENTITY_KEY = Uint8Array.of(letter("I"));
 /** Key of the scrub position. */
 export const SCRUB_KEY = Uint8Array.of(letter("S"));
-/** Key of the hash of the chunk key under which chunks were confirmed: see `confirmAgain`. */
+/** Key of the restore id of the masters that confirmed the chunks: see `confirmAgain`. */
 export const CONFIRMED_KEY = Uint8Array.of(letter("K"));
 
 const CHUNK = letter("C");

@@ -3,7 +3,7 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { ChunkIndex } from "./chunk-index.ts";
 import type { LostReplica } from "./lost-replica.ts";
 
-/** Number of losses that are reported at once. If more are noted, a pass over all of them begins. */
+/** Number of noted losses that memory has room for. If more are noted, a pass over the table begins. */
 const FRESH_MAX = 1000;
 /** Time from the end of one pass over the losses to the start of the next one. */
 const PASS_INTERVAL_MS = 60_000;
@@ -27,10 +27,11 @@ export interface LossAnswer {
 /**
  * Selects the losses (table L of the index) for each heartbeat.
  *
- * A loss is reported at once when it is noted. It stays in the table until it is final: a commit may
- * still record the lost replica, because the client has the receipt of its seal. So the losses that
- * stay are reported again in passes over the table, at most once in `PASS_INTERVAL_MS`. The first pass
- * is at the start of the process.
+ * A loss that is noted is in the next heartbeat that has room for it. It stays in the table until it is final:
+ * until then a commit may still record the lost replica, because the client has the receipt of its seal. So the
+ * losses in the table are reported again and again, in passes over the table. The first pass begins at the start
+ * of the process, and each next one `PASS_INTERVAL_MS` after the end of the one before. It begins at once if more
+ * losses were noted than memory has room for.
  */
 export class LossReports {
   readonly #index: ChunkIndex;

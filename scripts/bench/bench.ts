@@ -51,9 +51,11 @@ Exit status 1 if a bound was missed.
 --files     number of files that scale creates (${FILES}): its bounds apply to this number,
             which needs 10 GB of disk
 --seconds   time for which reclaim creates and unlinks files (${SECONDS})
---chunks    number of chunks that fleet commits (${FLEET.chunks}): its bounds apply to this number
-            and to those of simulated --servers (${FLEET.servers}), --sessions (${FLEET.sessions}) and
-            --watchers (${FLEET.watchers}); they need 15 GB of disk
+--chunks    number of chunks in the prepared state of fleet (${FLEET.chunks})
+--servers   number of simulated chunkservers of fleet (${FLEET.servers})
+--sessions  number of client sessions of fleet (${FLEET.sessions})
+--watchers  number of watchers of fleet (${FLEET.watchers}); the bounds of fleet apply to these four
+            numbers, which need 15 GB of disk
 --prepared  directory in which fleet keeps its prepared state, about 20 minutes of CPU time, for the
             next run (default: a temporary one)
 `;
