@@ -21,9 +21,10 @@ export function main(commandLine: readonly string[]): Promise<number> {
           onFatal,
           scrape,
         });
-        const { serverId, address, httpAddress } = server;
+        const { serverId, address, httpAddress, serving } = server;
         return {
           facts: { serverId, address, http: httpAddress },
+          serving,
           [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
         };
       },

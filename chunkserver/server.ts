@@ -44,6 +44,8 @@ export interface RunningChunkserver extends AsyncDisposable {
   readonly address: string;
   /** "host:port" of the HTTP server. Null without an HTTP server. */
   readonly httpAddress: string | null;
+  /** Resolves when a leader has registered this server and answered a heartbeat. Never rejects. */
+  readonly serving: Promise<void>;
   /**
    * Returns whether a leader has registered this server and the disk works, or the reason why not.
    */
@@ -127,6 +129,7 @@ export async function startChunkserver(
     address,
     httpAddress,
     ready,
+    serving: upkeep.link.serving,
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
 }

@@ -1,5 +1,6 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { Digest, LogIndex } from "../../shared/base/ids.ts";
+import { Deferred } from "../../shared/flow/deferred.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { CAPABILITIES } from "../../shared/protocol/capabilities.ts";
@@ -57,6 +58,7 @@ export class MasterLink {
   /** Address of the leader that has registered this server. Null if none has. */
   #registeredWith: string | null = null;
   #problem: string | null = "not registered with a leader yet";
+  readonly #serving = new Deferred<void>();
 
   constructor(options: MasterLinkDeps) {
     this.#options = options;
@@ -77,6 +79,11 @@ export class MasterLink {
     return this.#intentFloor;
   }
 
+  /** Resolves when a leader has answered a heartbeat for the first time. Never rejects. */
+  get serving(): Promise<void> {
+    return this.#serving.promise;
+  }
+
   /** Reason why the leader may not know this server. Null if the last heartbeat was answered. */
   get problem(): string | null {
     return this.#problem;
@@ -94,8 +101,9 @@ export class MasterLink {
       if (!isKnown || this.#shouldEnrol) await this.#register(signal);
       await this.#sendHeartbeatOrRegister(orders, signal);
       this.#problem = null;
+      this.#serving.resolve();
     } catch (error) {
-      if (error instanceof AshlarError) this.#problem = error.message;
+      if (error instanceof AshlarError) this.#problem = problemOf(error);
       const mustRegister =
         isAshlarError(error, "NOT_FOUND") || isAshlarError(error, "NOT_ENROLLED");
       if (mustRegister) this.#registeredWith = null;
@@ -256,4 +264,9 @@ export class MasterLink {
     reply.release();
     return reply.head;
   }
+}
+
+/** `/readyz` and `ashlar cluster start` show it: for a server that has not enrolled, with how to enrol. */
+function problemOf({ code, message, hint }: AshlarError): string {
+  return code === "NOT_ENROLLED" && hint !== undefined ? `${message}; ${hint}` : message;
 }

@@ -26,7 +26,7 @@ export interface DaemonProcessDefinition<Schema extends ConfigSchema, Deps>
   /** Longest duration of a graceful stop in ms. The process exits at the end of this duration. */
   readonly stopMsMax: (config: v.InferOutput<Schema>) => number;
   /**
-   * Starts the role. Resolves when the role serves, or when a job is done. It imports the modules of
+   * Starts the role. Resolves when the role listens, or when a job is done. It imports the modules of
    * the role: `--help` and a config that is refused do not need them.
    */
   readonly start: (deps: Deps) => Promise<StartedDaemon>;
@@ -46,8 +46,13 @@ export interface DaemonProcessDeps<Config> {
 
 /** A role that serves. Disposing it stops it gracefully. */
 export interface StartedDaemon extends AsyncDisposable {
-  /** Fields of the log line "Ready". */
+  /** Fields of the log lines "Ready" and "Listening: not ready yet". */
   readonly facts: Readonly<Record<string, unknown>>;
+  /**
+   * Resolves when the role serves. It never rejects, and stays pending if the role does not serve before it
+   * stops. Undefined: it serves from the start.
+   */
+  readonly serving?: Promise<void>;
   /** Result of a job that is done: the process prints it and exits without waiting for a signal. */
   readonly report?: string;
 }
@@ -163,8 +168,18 @@ async function serve<Schema extends ConfigSchema>(
       stop(daemonStatusOf(error));
     },
   });
-  const { facts, report } = started;
-  log.info(report === undefined ? "Ready" : "Done", { ...facts, hasher: kind, pid: process.pid });
+  const { report, serving } = started;
+  const facts = { ...started.facts, hasher: kind, pid: process.pid };
+  if (serving === undefined) {
+    log.info(report === undefined ? "Ready" : "Done", facts);
+  } else {
+    log.info("Listening: not ready yet", facts);
+    serving
+      .then(() => {
+        if (!stopping.signal.aborted) log.info("Ready", facts);
+      })
+      .catch(() => {}); // It never rejects.
+  }
   if (report !== undefined) {
     process.stdout.write(`${report}\n`);
     stop(0);

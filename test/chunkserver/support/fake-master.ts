@@ -26,6 +26,8 @@ export class FakeMaster implements AsyncDisposable {
   chunkKeys: ChunkKeys | undefined;
   /** The credential of every server: given to a server that does not prove it. */
   credential: Digest | null = null;
+  /** The error of every registration. Null: servers are registered. */
+  refusal: AshlarError | null = null;
   /** Whether heartbeats ask the server to enrol. */
   mustEnrol = false;
   verdict: (chunkId: ChunkId) => "known" | "unknown" | "undecided" = () => "undecided";
@@ -81,6 +83,7 @@ export class FakeMaster implements AsyncDisposable {
   #register(): void {
     this.#server.onCall(fleet.register, async (request) => {
       request.release();
+      if (this.refusal !== null) throw this.refusal;
       const { server } = request.head;
       this.servers.set(server.serverId, server);
       const { proof } = request.head;
