@@ -3,13 +3,13 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Entry, HardState } from "../raft/messages.ts";
+import { readEntries } from "./entry-reader.ts";
 import type { LeftOutSegments } from "./left-out-segments.ts";
 import type { LogEntries } from "./log-entries.ts";
 import { toLogFailure } from "./log-failure.ts";
 import { type LogItem, sizeOfRecord } from "./log-record.ts";
 import { type RecoveredLog, recoverLog } from "./log-recovery.ts";
 import { type HeaderFields, LogSegments, type LogSegmentsOptions } from "./log-segments.ts";
-import { readEntries } from "./read-entries.ts";
 
 const DIRECTORY = "log";
 /**

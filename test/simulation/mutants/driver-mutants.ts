@@ -68,7 +68,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     breaks: "Raft §5.3: log matching",
     edits: [
       {
-        file: "master/storage/read-entries.ts",
+        file: "master/storage/entry-reader.ts",
         find: "entry.index !== next || !entries.has(entry)",
         replace: "entry.index !== next",
       },
