@@ -34,73 +34,126 @@ interface Wanted {
   readonly activeEnd: number;
 }
 
-/** The entries that were read so far. */
-interface Collected {
-  readonly found: Entry[];
-  sizeBytes: number;
-  isFull: boolean;
+/** The bytes of a segment that are read in one step. */
+interface Window {
+  readonly segment: Segment;
+  /** Offset of the bytes in the segment. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
 }
 
 /**
- * Reads consecutive entries from disk, from `wanted.first` on: at least one, at most `bytesMax`. A
- * segment may contain entries that later ones replaced: an entry is valid if its term is that of the
- * log at its index (Raft §5.3, log matching).
- *
- * @returns fewer entries, or none, if the log was compacted or replaced in the meantime
- * @throws {AshlarError} LOG_CORRUPT if a record is damaged or no segment has the first entry;
- *   DISK_FAILED
+ * One read of consecutive entries from disk. A segment may contain entries that later ones replaced: an
+ * entry is valid if its term is that of the log at its index (Raft §5.3, log matching).
  */
-export async function readEntries(source: Source, wanted: Wanted): Promise<Entry[]> {
-  const segments = [...source.segments];
-  const start = Math.max(
-    0,
-    segments.findLastIndex((segment) => segment.base.index < wanted.first),
-  );
-  const collected: Collected = { found: [], sizeBytes: 0, isFull: false };
-  const isCurrent = (): boolean => wanted.first >= source.entries.firstIndex;
-  for (const [offset, segment] of segments.slice(start).entries()) {
-    if (collected.isFull || !isCurrent()) break;
-    const isActive = start + offset === segments.length - 1;
-    const endOffset = isActive ? wanted.activeEnd : segment.lengthBytes;
+export class EntryReader {
+  readonly #source: Source;
+  readonly #wanted: Wanted;
+  /** The valid entries that were read so far, from `first` on. */
+  readonly #found: Entry[] = [];
+  #sizeBytes = 0;
+  /** Whether the limit is reached, or the next entry is in memory. */
+  #isFull = false;
+
+  constructor(source: Source, wanted: Wanted) {
+    this.#source = source;
+    this.#wanted = wanted;
+  }
+
+  /**
+   * Reads the entries from `first` on: at least one, at most `bytesMax`. Called once.
+   *
+   * @returns fewer entries, or none, if the log was compacted or replaced in the meantime
+   * @throws {AshlarError} LOG_CORRUPT if a record is damaged or no segment has the first entry;
+   *   DISK_FAILED
+   */
+  async read(): Promise<Entry[]> {
+    const { first, activeEnd } = this.#wanted;
+    const segments = [...this.#source.segments];
+    const start = Math.max(
+      0,
+      segments.findLastIndex((segment) => segment.base.index < first),
+    );
+    for (const [offset, segment] of segments.slice(start).entries()) {
+      if (this.#isFull || !this.#isCurrent()) break;
+      const isActive = start + offset === segments.length - 1;
+      try {
+        await this.#readSegment(segment, isActive ? activeEnd : segment.lengthBytes);
+      } catch (error) {
+        if (this.#isCurrent() || !isAshlarError(error)) throw error;
+      }
+    }
+    if (this.#found.length === 0 && this.#isCurrent()) {
+      const { path } = present(segments[start], "a log has a segment");
+      throw logCorrupt(path, 0, `entry ${first}`);
+    }
+    return this.#isStillInLog() ? this.#found : [];
+  }
+
+  /** Whether the log has not been compacted beyond the first entry. */
+  #isCurrent(): boolean {
+    return this.#wanted.first >= this.#source.entries.firstIndex;
+  }
+
+  /** Whether the log still has the last entry that was read, and so all of them. */
+  #isStillInLog(): boolean {
+    const last = this.#found.at(-1);
+    return last !== undefined && this.#source.entries.has(last);
+  }
+
+  async #readSegment(segment: Segment, endOffset: number): Promise<void> {
+    const mark = segment.marks.findLast(({ firstIndex }) => firstIndex <= this.#wanted.first);
+    const file = await this.#source.disk.open(segment.path, "read");
     try {
-      await readSegment(source, wanted, { segment, endOffset, collected });
-    } catch (error) {
-      if (isCurrent() || !isAshlarError(error)) throw error;
+      let offset = mark?.offset ?? SEGMENT_HEADER_BYTES;
+      while (offset < endOffset && !this.#isFull) {
+        const bytes = await readWindow(file, offset, endOffset);
+        const usedBytes = this.#takeRecords({ segment, offset, bytes });
+        if (usedBytes === 0) return; // Zeros that were preallocated and not truncated.
+        offset += usedBytes;
+      }
+    } finally {
+      await file.close();
     }
   }
-  if (collected.found.length === 0 && isCurrent()) {
-    const { path } = present(segments[start], "a log has a segment");
-    throw logCorrupt(path, 0, `entry ${wanted.first}`);
-  }
-  return stillInLog(source, collected.found);
-}
 
-/** Returns the entries if the log still has the last one, and so all of them. Otherwise none. */
-function stillInLog({ entries }: Source, found: Entry[]): Entry[] {
-  const last = found.at(-1);
-  return last !== undefined && entries.has(last) ? found : [];
-}
-
-interface Reading {
-  readonly segment: Segment;
-  readonly endOffset: number;
-  readonly collected: Collected;
-}
-
-async function readSegment(source: Source, wanted: Wanted, reading: Reading): Promise<void> {
-  const { segment, endOffset, collected } = reading;
-  const mark = segment.marks.findLast(({ firstIndex }) => firstIndex <= wanted.first);
-  const file = await source.disk.open(segment.path, "read");
-  try {
-    let offset = mark?.offset ?? SEGMENT_HEADER_BYTES;
-    while (offset < endOffset && !collected.isFull) {
-      const window = await readWindow(file, offset, endOffset);
-      const usedBytes = takeRecords(source, wanted, { ...reading, window, offset });
-      if (usedBytes === 0) return; // Zeros that were preallocated and not truncated.
-      offset += usedBytes;
+  /** Takes the valid entries of the complete records in a window. @returns their size in bytes */
+  #takeRecords({ segment, offset, bytes }: Window): number {
+    const { salt, path } = segment;
+    let usedBytes = 0;
+    while (!this.#isFull) {
+      const recordBytes = recordBytesAt(bytes, usedBytes);
+      const isCut = recordBytes === null || usedBytes + recordBytes > bytes.length;
+      if (isCut && usedBytes > 0) break;
+      const result = readRecord(this.#source.hasher, bytes, { salt, offset: usedBytes });
+      if (result.kind !== "record") {
+        if (bytes.subarray(usedBytes).every((byte) => byte === 0)) return usedBytes;
+        throw logCorrupt(path, offset + usedBytes, "a valid record");
+      }
+      const items = decodeItems(result.payload, result.itemCount);
+      addMark(segment, offset + usedBytes, items);
+      for (const item of items) {
+        if (item.kind === "entry") this.#take(item.entry);
+      }
+      usedBytes = result.nextOffset;
     }
-  } finally {
-    await file.close();
+    return usedBytes;
+  }
+
+  /** Takes `entry` if it is the next valid entry, unless the limit is reached. */
+  #take(entry: Entry): void {
+    const { entries } = this.#source;
+    const next = this.#wanted.first + this.#found.length;
+    if (this.#isFull || entry.index !== next || !entries.has(entry)) return;
+    const sizeBytes = entrySizeBytes(entry);
+    if (this.#found.length > 0 && this.#sizeBytes + sizeBytes > this.#wanted.bytesMax) {
+      this.#isFull = true;
+      return;
+    }
+    // A view would keep the whole window in memory.
+    this.#found.push({ ...entry, data: entry.data.slice() });
+    this.#sizeBytes += sizeBytes;
+    if (next + 1 >= entries.firstCachedIndex) this.#isFull = true;
   }
 }
 
@@ -116,49 +169,4 @@ async function readWindow(file: DiskFile, offset: number, endOffset: number): Pr
 async function readAt(file: DiskFile, offset: number, lengthBytes: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(lengthBytes);
   return bytes.subarray(0, await file.read(bytes, offset));
-}
-
-/** Collects the valid entries of the complete records in a window. @returns their size in bytes */
-function takeRecords(
-  { hasher, entries }: Source,
-  wanted: Wanted,
-  reading: Reading & { readonly window: Uint8Array; readonly offset: number },
-): number {
-  const { segment, window, offset, collected } = reading;
-  const { salt, path } = segment;
-  let usedBytes = 0;
-  while (!collected.isFull) {
-    const recordBytes = recordBytesAt(window, usedBytes);
-    const isCut = recordBytes === null || usedBytes + recordBytes > window.length;
-    if (isCut && usedBytes > 0) break;
-    const result = readRecord(hasher, window, { salt, offset: usedBytes });
-    if (result.kind !== "record") {
-      if (window.subarray(usedBytes).every((byte) => byte === 0)) return usedBytes;
-      throw logCorrupt(path, offset + usedBytes, "a valid record");
-    }
-    const items = decodeItems(result.payload, result.itemCount);
-    addMark(segment, offset + usedBytes, items);
-    for (const item of items) {
-      if (item.kind === "entry") collect(entries, wanted, collected, item.entry);
-    }
-    usedBytes = result.nextOffset;
-  }
-  return usedBytes;
-}
-
-/** Adds `entry` if it is the next valid entry, unless the limit is reached. */
-function collect(entries: LogEntries, wanted: Wanted, collected: Collected, entry: Entry): void {
-  const { found } = collected;
-  const next = wanted.first + found.length;
-  if (collected.isFull || entry.index !== next || !entries.has(entry)) return;
-  const sizeBytes = entrySizeBytes(entry);
-  if (found.length > 0 && collected.sizeBytes + sizeBytes > wanted.bytesMax) {
-    collected.isFull = true;
-    return;
-  }
-  // A view would keep the whole window in memory.
-  found.push({ ...entry, data: entry.data.slice() });
-  collected.sizeBytes += sizeBytes;
-  // The next entry is in memory.
-  if (next + 1 >= entries.firstCachedIndex) collected.isFull = true;
 }

@@ -3,7 +3,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, Term } from "../../shared/base/ids.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Entry, HardState } from "../raft/messages.ts";
-import { readEntries } from "./entry-reader.ts";
+import { EntryReader } from "./entry-reader.ts";
 import type { LeftOutSegments } from "./left-out-segments.ts";
 import type { LogEntries } from "./log-entries.ts";
 import { toLogFailure } from "./log-failure.ts";
@@ -208,11 +208,8 @@ export class RaftLog {
     if (cached !== null) return cached;
     const { disk, hasher } = this.#options;
     const activeEnd = this.#segments.endOffset;
-    const range = { first, bytesMax, activeEnd };
-    return await readEntries(
-      { disk, hasher, segments: this.#segments.list, entries: this.#entries },
-      range,
-    );
+    const source = { disk, hasher, segments: this.#segments.list, entries: this.#entries };
+    return await new EntryReader(source, { first, bytesMax, activeEnd }).read();
   }
 
   /**
