@@ -71,7 +71,7 @@ export interface DurableLog {
    * @param durableIndex index up to which the state is durable
    * @throws {AshlarError} LOG_CORRUPT if entries after it are missing; DISK_FAILED
    */
-  confirmStart(durableIndex: LogIndex): Promise<void>;
+  settleDamage(durableIndex: LogIndex): Promise<void>;
   /**
    * Resolves when this batch and all earlier batches are durable. The entries of the batch replace
    * all entries from the index of its first entry on.

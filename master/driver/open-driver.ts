@@ -53,7 +53,7 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     const { openStateMachine } = options;
     holder = await StateHolder.open({ states: storage.states, openStateMachine, log });
     const opening = { options, timing, own, storage, holder };
-    await storage.log.confirmStart(holder.machine.durable.index);
+    await storage.log.settleDamage(holder.machine.durable.index);
     await completeState(opening);
     await alignLogToState(opening);
   } catch (error) {

@@ -81,7 +81,7 @@ export class RaftLog {
   #truncationCount = 0;
   #running: Promise<void> | null = null;
   #failure: AshlarError | null = null;
-  /** Null after `confirmStart`. */
+  /** Null after `settleDamage`. */
   #leftOut: LeftOutSegments | null;
   #syncCount = 0;
 
@@ -98,7 +98,7 @@ export class RaftLog {
   /**
    * Reads the log, or creates it. All entries of the opened log are durable: the end of the last
    * segment, which may be in the page cache only after a crash of the process, is written and
-   * synced again. The caller then calls `confirmStart`, before it changes the log.
+   * synced again. The caller then calls `settleDamage`, before it changes the log.
    *
    * @throws {AshlarError} LOG_CORRUPT, WRONG_IDENTITY, VERSION_MISMATCH, DISK_FAILED, NO_SPACE
    */
@@ -119,7 +119,7 @@ export class RaftLog {
    * @param durableIndex index up to which the state is durable
    * @throws {AshlarError} LOG_CORRUPT or DISK_FAILED if the state does not have them; DISK_FAILED
    */
-  async confirmStart(durableIndex: LogIndex): Promise<void> {
+  async settleDamage(durableIndex: LogIndex): Promise<void> {
     const baseIndex = this.#entries.base.index;
     const deps = { ...this.#options, directory: DIRECTORY };
     await this.#leftOut?.settle(deps, { baseIndex, durableIndex });

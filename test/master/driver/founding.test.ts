@@ -212,7 +212,7 @@ async function makeOldDirectory(group: TestGroup, member: TestMember): Promise<v
     keptBytes: 1024 * 1024,
     founders: group.members.map(({ id }) => id),
   });
-  await storage.log.confirmStart(0 as LogIndex);
+  await storage.log.settleDamage(0 as LogIndex);
   const [index, term] = [1 as LogIndex, 1 as Term];
   await storage.log.append({
     hardState: { term, votedFor: 1 as MemberId, commitIndex: index },

@@ -61,7 +61,7 @@ export async function openLog(fixture: LogFixture, durableIndex = 0): Promise<Ra
     memberId: 1 as MemberId,
   });
   try {
-    await log.confirmStart(durableIndex as LogIndex);
+    await log.settleDamage(durableIndex as LogIndex);
   } catch (error) {
     await log.close();
     throw error;
