@@ -1,6 +1,7 @@
 import type { InferOutput } from "valibot";
 import { CHUNK_BYTES_MAX, type LogIndex } from "../../shared/base/ids.ts";
 import type { ClusterStatus, masterStatusSchema } from "../../shared/protocol/fleet-api.ts";
+import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { ClusterFacts } from "../namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
@@ -25,7 +26,8 @@ export function masterStatusOf(status: ConsensusStatus): MasterStatus {
 
 /**
  * Returns the status of the whole cluster. The caller must have confirmed that this member is the
- * leader.
+ * leader. The work grows with the number of chunkservers, so it is spread over several turns of the event
+ * loop: reading them, judging them, and the answer.
  */
 export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<ClusterStatus> {
   const skews = deps.clock.skews();
@@ -35,10 +37,18 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
   });
   const namespace = deps.namespace();
   const facts = requireFacts(namespace);
-  const chunkservers = chunkserverStatuses(deps);
-  const repair = deps.repair.counts;
+  // All reads of the state are in this turn: they are of one index.
+  const recorded = namespace.servers();
+  const index = namespace.appliedIndex;
+  const counters = namespace.counters();
+  const history = historyStatus(deps, facts);
+  const featureLevel = { current: namespace.featureLevel, supported: FEATURE_LEVEL_MAX };
   const storageClass = namespace.storageClass(facts.defaultStorageClass);
   const enrolment = namespace.enrolment();
+  await deps.env.clock.yieldTurn();
+  const chunkservers = chunkserverStatuses(deps, recorded);
+  await deps.env.clock.yieldTurn();
+  const repair = deps.repair.counts;
   const health = evaluateHealth({
     mastersTotal: masters.length,
     mastersReachable: masters.filter((master) => master.role !== "unreachable").length,
@@ -57,9 +67,11 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
     isScanComplete: deps.repair.isScanComplete,
     isMassLoss: deps.repair.isHalted,
   });
+  const notEnrolledCount = notEnrolledServers(deps, recorded).length;
+  await deps.env.clock.yieldTurn();
   return {
     clusterId: facts.clusterId,
-    index: namespace.appliedIndex,
+    index,
     masters,
     chunkservers,
     ...(enrolment === undefined
@@ -68,18 +80,18 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
           enrolment: {
             isOpen: enrolment.isOpen,
             keyVersion: newestOf(enrolment.keys).version,
-            notEnrolledCount: notEnrolledServers(deps, namespace.servers()).length,
+            notEnrolledCount,
           },
         }),
-    featureLevel: { current: namespace.featureLevel, supported: FEATURE_LEVEL_MAX },
+    featureLevel,
     health: { ...health, reasons: [...health.reasons] },
     ...(storageClass === undefined ? {} : { defaultCopies: storageClass.copies }),
     namespace: {
-      ...namespace.counters(),
+      ...counters,
       chunksUnderReplicated: repair.underReplicated,
       chunksLost: repair.lost,
     },
-    history: historyStatus(deps, facts),
+    history,
   };
 }
 
@@ -117,17 +129,18 @@ function masterStatuses(deps: MasterDeps & StatusDeps): Promise<MasterStatus>[] 
   });
 }
 
-function chunkserverStatuses(deps: MasterDeps): ClusterStatus["chunkservers"] {
-  const { fleet } = deps;
-  const namespace = deps.namespace();
+function chunkserverStatuses(
+  { fleet }: MasterDeps,
+  recorded: readonly ServerLocation[],
+): ClusterStatus["chunkservers"] {
   const statuses = new Map(fleet.servers().map((each) => [each.location.serverId, each]));
-  return namespace.servers().map((recorded) => {
-    const { serverId } = recorded;
+  return recorded.map((server) => {
+    const { serverId } = server;
     const status = statuses.get(serverId);
     const lastHeardMsAgo = fleet.silentMs(serverId);
     const liveness = fleet.liveness(serverId);
     return {
-      ...(status?.location ?? recorded),
+      ...(status?.location ?? server),
       // A new leader has no message of the server yet: the server is not known to be live.
       state: liveness === "live" && lastHeardMsAgo === null ? "suspect" : liveness,
       isDiskFailed: status?.isDiskFailed ?? false,

@@ -58,7 +58,9 @@ export function evaluateHealth(facts: HealthFacts): Health {
   // Silence means nothing yet for a new leader: the servers still look for it.
   const isExpected = ({ silentMs }: ServerFacts): boolean =>
     facts.settling !== null && silentMs === null;
-  const alive = facts.servers.filter((server) => server.liveness === "live" || isExpected(server));
+  const isAlive = (server: ServerFacts): boolean =>
+    server.liveness === "live" || isExpected(server);
+  const alive = facts.servers.filter(isAlive);
   const writable = alive.filter((server) => !server.isDiskFailed);
   const roomy = writable.filter((server) => !server.isFull || isExpected(server));
   const isFull = writable.length >= facts.copiesMin && roomy.length < facts.copiesMin;
@@ -67,7 +69,7 @@ export function evaluateHealth(facts: HealthFacts): Health {
     ...writeReasons({ facts, alive, writable }),
     ...(isFull ? [fullReason(roomy.length, writable.length, facts.copiesMin)] : []),
   ];
-  const down = facts.servers.filter((server) => !alive.includes(server));
+  const down = facts.servers.filter((server) => !isAlive(server));
   const degraded = [
     ...settlingReasons(facts),
     ...masterReasons(facts),

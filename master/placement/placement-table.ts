@@ -49,16 +49,13 @@ export class PlacementTable {
     if (position === undefined) {
       position = this.#free.pop() ?? this.#addSlot(candidate);
       this.#positions.set(serverId, position);
-    } else {
-      this.suspend(serverId); // Its rack or host may differ.
     }
     const slot = this.#slots[position] as Slot;
+    const weight = weightOf(candidate);
+    // The facts of most heartbeats change neither the weight nor the place of the server.
+    if (!hasSamePlace(slot.candidate, candidate)) this.#setWeight(position, 0);
     slot.candidate = candidate;
-    slot.weight = weightOf(candidate);
-    if (slot.weight === 0) return;
-    this.#add(position, slot.weight);
-    count(this.#racks, candidate.location.rack, 1);
-    count(this.#hosts, candidate.location.host, 1);
+    if (weight !== slot.weight) this.#setWeight(position, weight);
   }
 
   /** Forgets the server. */
@@ -73,12 +70,7 @@ export class PlacementTable {
   /** Gives the server no new chunks until its next update. */
   suspend(serverId: ServerId): void {
     const position = this.#positions.get(serverId);
-    const slot = position === undefined ? undefined : this.#slots[position];
-    if (position === undefined || slot === undefined || slot.weight === 0) return;
-    this.#add(position, -slot.weight);
-    slot.weight = 0;
-    count(this.#racks, slot.candidate.location.rack, -1);
-    count(this.#hosts, slot.candidate.location.host, -1);
+    if (position !== undefined) this.#setWeight(position, 0);
   }
 
   /** Returns whether a server outside `racks` can get chunks. */
@@ -125,6 +117,19 @@ export class PlacementTable {
     return position;
   }
 
+  /** Sets the weight of a slot, and counts its server in its rack and host if the weight is above 0. */
+  #setWeight(position: number, weight: number): void {
+    const slot = this.#slots[position] as Slot;
+    const { rack, host } = slot.candidate.location;
+    const change = Number(weight > 0) - Number(slot.weight > 0);
+    if (change !== 0) {
+      count(this.#racks, rack, change);
+      count(this.#hosts, host, change);
+    }
+    this.#add(position, weight - slot.weight);
+    slot.weight = weight;
+  }
+
   #add(position: number, weight: number): void {
     for (let entry = position + 1; entry < this.#tree.length; entry += entry & -entry) {
       this.#tree[entry] = (this.#tree[entry] ?? 0) + weight;
@@ -159,7 +164,11 @@ function weightOf({ availableBytes, activeWrites }: Candidate): number {
   return Math.max(1, Math.floor(share));
 }
 
-function count(counts: Map<string, number>, key: string, change: 1 | -1): void {
+function hasSamePlace({ location: one }: Candidate, { location: other }: Candidate): boolean {
+  return one.rack === other.rack && one.host === other.host;
+}
+
+function count(counts: Map<string, number>, key: string, change: number): void {
   const total = (counts.get(key) ?? 0) + change;
   if (total === 0) counts.delete(key);
   else counts.set(key, total);

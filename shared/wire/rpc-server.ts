@@ -3,6 +3,7 @@ import { AshlarError, isAshlarError } from "../base/errors.ts";
 import type { Link, Listener } from "../ports/network.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
 import type { Role } from "../protocol/roles.ts";
+import { CallTurns } from "./call-turns.ts";
 import type { WireDeps } from "./connect.ts";
 import { FRAME_KINDS, MAGIC } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
@@ -70,11 +71,13 @@ export class RpcServer implements Handlers, AsyncDisposable {
   readonly #places: ConnectionPlaces;
   readonly #connectionCounts: Record<Role, number> = { client: 0, chunkserver: 0, master: 0 };
   readonly #memory = new RequestMemory(REQUEST_BYTES_MAX);
+  readonly #turns: CallTurns;
   #listener: Listener | null = null;
   #isClosing = false;
 
   constructor(deps: WireDeps, options: RpcServerOptions) {
     this.#deps = deps;
+    this.#turns = new CallTurns(deps.clock);
     this.#options = options;
     this.#limits = { ...DEFAULT_WIRE_LIMITS, ...options.limits };
     this.#places = { ...DEFAULT_PLACES, ...options.places };
@@ -208,6 +211,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
       hello,
       registrations: this.#registrations,
       memory: new RequestMemory(this.#limits.requestBytesMax, this.#memory),
+      turns: this.#turns,
       onClosed: () => {
         this.#connectionCounts[role] -= 1;
         this.#connections.delete(connection);

@@ -4,6 +4,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
+import type { CallTurns } from "./call-turns.ts";
 import type { Expirable } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
@@ -39,6 +40,8 @@ export interface ServerConnectionOptions {
   readonly registrations: ReadonlyMap<string, Registration>;
   /** Memory of the requests of this connection. */
   readonly memory: RequestMemory;
+  /** Starts the calls of all connections, except those of masters. */
+  readonly turns: CallTurns;
   readonly onClosed: () => void;
 }
 
@@ -157,7 +160,7 @@ export class ServerConnection implements MultiplexerHandler {
         throw new AshlarError("UNSUPPORTED", `This server has no ${kind} ${methodName}`);
       }
       this.#checkCaller(registration.method);
-      this.#startCall(registration, { frame, timeoutMs, request });
+      this.#admit(registration, { frame, timeoutMs, request });
     } catch (error) {
       frame.body.release();
       this.#postError(streamId, error);
@@ -189,18 +192,10 @@ export class ServerConnection implements MultiplexerHandler {
     return new AshlarError("OVERLOADED", `${inFlightMax} calls are in progress on this connection`);
   }
 
-  /**
-   * Parses the request and starts the handler, which then owns the body.
-   *
-   * @throws the error of the method's parser
-   */
-  #startCall(registration: Registration, { frame, timeoutMs, request }: ParsedRequest): void {
-    const { clock, hello, memory } = this.#options;
+  /** Adds a request to those in progress, and starts it: see `CallTurns`. @throws OVERLOADED */
+  #admit(registration: Registration, { frame, timeoutMs, request }: ParsedRequest): void {
+    const { clock, hello, memory, turns } = this.#options;
     const { streamId, headLength } = frame.header;
-    const head =
-      registration.kind === "call"
-        ? registration.method.parseRequest(request)
-        : registration.method.parseOpen(request);
     if (!memory.acquire(headLength)) throw tooMuchMemory();
     const call = new ServerCall({
       clock,
@@ -212,9 +207,32 @@ export class ServerConnection implements MultiplexerHandler {
     });
     this.#calls.set(streamId, call);
     this.#multiplexer.deadlines.watch(call.deadlineMs);
-    const received = new ReceivedFrame(head, frame.body);
-    if (registration.kind === "call") this.#runCall(registration, { streamId, call, received });
-    else this.#runStream(registration, { streamId, call, received });
+    const start = (): void => this.#start(registration, { streamId, call, frame, request });
+    // The messages of a stream may follow at once. The few calls of masters do not wait for clients.
+    if (registration.kind === "stream" || hello.identity.role === "master") start();
+    else turns.start(start);
+  }
+
+  /** Parses the request and starts the handler, which then owns the body. */
+  #start(registration: Registration, { streamId, call, frame, request }: AdmittedCall): void {
+    if (this.#calls.get(streamId) !== call) {
+      frame.body.release(); // The caller no longer waits.
+      return;
+    }
+    try {
+      if (registration.kind === "call") {
+        const head = registration.method.parseRequest(request);
+        const received = new ReceivedFrame(head, frame.body);
+        this.#runCall(registration, { streamId, call, received });
+      } else {
+        const head = registration.method.parseOpen(request);
+        const received = new ReceivedFrame(head, frame.body);
+        this.#runStream(registration, { streamId, call, received });
+      }
+    } catch (error) {
+      frame.body.release();
+      if (this.#endCall(streamId, call)) this.#postError(streamId, error);
+    }
   }
 
   #runCall(
@@ -334,6 +352,13 @@ export class ServerConnection implements MultiplexerHandler {
 interface ParsedRequest {
   readonly frame: Frame;
   readonly timeoutMs: number | null;
+  readonly request: unknown;
+}
+
+interface AdmittedCall {
+  readonly streamId: number;
+  readonly call: ServerCall;
+  readonly frame: Frame;
   readonly request: unknown;
 }
 
