@@ -10,7 +10,7 @@ import type { Scrub } from "./scrub.ts";
 
 const CONFIRM_INTERVAL_MS = 5_000;
 /**
- * Pause between two steps of the confirmation. Each has up to 1,000 chunks and is one turn of the
+ * Pause between two steps of the confirmation. Each has up to 1,000 chunks, some turns of the
  * leader, and after a restore or an update all chunkservers confirm all their chunks.
  */
 const CONFIRM_STEP_PAUSE_MS = 200;

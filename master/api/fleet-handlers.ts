@@ -1,5 +1,5 @@
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { ChunkId, LogIndex, ServerId } from "../../shared/base/ids.ts";
+import type { ServerId } from "../../shared/base/ids.ts";
 import { LOGGED_ITEMS_MAX } from "../../shared/ports/log.ts";
 import { changeEnrolment, enrolmentStatus } from "../../shared/protocol/enrolment-api.ts";
 import * as api from "../../shared/protocol/fleet-api.ts";
@@ -7,9 +7,9 @@ import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
 import { FEATURE_LEVEL_LOST_INTENT, FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
-import { isRestoredBetween } from "../namespace/restored-state.ts";
 import { missingKeys, secretsOf } from "./chunk-keys.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
+import { verdictsOf } from "./confirm-chunks.ts";
 import {
   admitServer,
   checkEnrolled,
@@ -169,9 +169,9 @@ function registerCopyQuestions(handlers: Handlers, deps: MasterDeps): void {
   };
   handlers.onCall(api.confirmChunks, async (request, context) => {
     request.release();
-    const { serverId, chunks } = request.head;
-    await confirmRead(serverId, context);
-    return { verdicts: chunks.map((chunk) => confirmVerdictOf(deps, serverId, chunk)) };
+    const { serverId, chunks: copies } = request.head;
+    const confirm = () => confirmRead(serverId, context);
+    return { verdicts: await verdictsOf(deps, { serverId, copies }, confirm) };
   });
   handlers.onCall(api.listCopies, async (request, context) => {
     request.release();
@@ -280,11 +280,6 @@ function comparesIntents({ namespace }: MasterDeps): boolean {
   return namespace().featureLevel >= FEATURE_LEVEL_LOST_INTENT;
 }
 
-function isRecorded({ namespace }: MasterDeps, serverId: ServerId, chunkId: ChunkId): boolean {
-  const replicas = namespace().chunk(chunkId)?.replicas ?? [];
-  return replicas.some((replica) => replica.serverId === serverId);
-}
-
 /** Items of one entry: about half of the units of work that an entry may have. */
 const ITEMS_PER_ENTRY = 400;
 
@@ -292,30 +287,4 @@ function* batchesOf<Item>(items: readonly Item[]): Generator<readonly Item[], vo
   for (let start = 0; start < items.length; start += ITEMS_PER_ENTRY) {
     yield items.slice(start, start + ITEMS_PER_ENTRY);
   }
-}
-
-/** The answer for one copy in `confirm-chunks`. */
-type ConfirmVerdict = "known" | "unknown" | "undecided";
-
-/**
- * Returns whether the server keeps the copy (`known`), deletes it (`unknown`), or asks again later
- * (`undecided`). `unknown` requires an intent below the intent floor: no commit under such an intent
- * can succeed (docs/decisions/0002). A copy of a chunk that files refer to is deleted only if enough
- * recorded copies are on live servers; otherwise it is adopted.
- *
- * No copy from before a restore is deleted (docs/decisions/0010). If files refer to its chunk, a
- * recorded copy may have been lost after the backup, so the server asks again. If none does, a newer
- * backup may.
- */
-function confirmVerdictOf(
-  deps: MasterDeps,
-  serverId: ServerId,
-  copy: { readonly chunkId: ChunkId; readonly intentIndex: LogIndex },
-): ConfirmVerdict {
-  const namespace = deps.namespace();
-  if (isRecorded(deps, serverId, copy.chunkId)) return "known";
-  if (copy.intentIndex >= namespace.intentFloor()) return "undecided";
-  if (deps.repair.adoptCopy(namespace, serverId, copy.chunkId)) return "undecided";
-  if (!isRestoredBetween(copy.intentIndex, namespace.appliedIndex)) return "unknown";
-  return namespace.chunk(copy.chunkId) === undefined ? "known" : "undecided";
 }

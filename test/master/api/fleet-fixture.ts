@@ -34,6 +34,7 @@ export class FleetLeader {
   readonly log = new MemoryLog();
   readonly registry: Registry;
   isFounding = false;
+  isLeader = true;
   readonly machine: TestStateMachine;
   readonly #handlers = new Map<string, CallHandler<unknown, unknown>>();
 
@@ -44,7 +45,10 @@ export class FleetLeader {
     const times = { suspectMs: 1_000, deadMs: 10_000, repairDelayMs: 3, repairDelayStoppedMs: 4 };
     this.registry = new Registry({ clock, random, times });
     const consensus = {
-      status: () => ({ role: "leader", isReady: true, term: 1 }),
+      status: () => ({
+        ...{ role: this.isLeader ? "leader" : "follower", isReady: true, term: 1 },
+        ...{ leaderAddress: null, memberPhase: "active", masters: [] },
+      }),
       confirmRead: async () => machine.index,
       propose: async (bytes: Uint8Array) => ({ outcome: machine.apply(decodeCommand(bytes)) }),
     };

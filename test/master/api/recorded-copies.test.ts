@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { CopyPages, PAGE_CHUNKS } from "../../../master/api/recorded-copies.ts";
 import type { ChunkId, LogIndex } from "../../../shared/base/ids.ts";
-import { findCopies, listCopies } from "../../../shared/protocol/fleet-api.ts";
+import { confirmChunks, findCopies, listCopies } from "../../../shared/protocol/fleet-api.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 import {
@@ -104,6 +104,45 @@ describe("fleet.find-copies", () => {
       { chunkId: chunkId("c0"), intentIndex: 2 as LogIndex },
       { chunkId: chunkId("c1"), intentIndex },
     ]);
+  });
+});
+
+describe("fleet.confirm-chunks", () => {
+  it("decides on a bounded number of chunks in a turn, and gives all verdicts in order", async () => {
+    const { leader, machine, connection, ids } = await makeLeader(1_000);
+    const confirmed = machine.index;
+    const chunks = ids.map((each) => ({ chunkId: each, intentIndex: confirmed }));
+    chunks[700] = { chunkId: chunkId("unknown"), intentIndex: confirmed };
+    const { namespace } = machine;
+    const chunk = namespace.chunk.bind(namespace);
+    const rowsOfTurns = [0];
+    namespace.chunk = (id) => {
+      rowsOfTurns.push((rowsOfTurns.pop() ?? 0) + 1);
+      return chunk(id);
+    };
+    const yieldTurn = leader.clock.yieldTurn.bind(leader.clock);
+    leader.clock.yieldTurn = () => {
+      rowsOfTurns.push(0);
+      return yieldTurn();
+    };
+    const asked = leader.call(connection, confirmChunks, { serverId: serverId("s1"), chunks });
+    const { verdicts } = await leader.clock.advanceFor(asked, "all verdicts");
+    assert.ok(Math.max(...rowsOfTurns) <= 400, `rows in each turn: ${rowsOfTurns.join(", ")}`);
+    assert.equal(verdicts.length, chunks.length);
+    assert.deepEqual(
+      [verdicts.indexOf("undecided"), verdicts.lastIndexOf("undecided")],
+      [700, 700],
+    );
+  });
+
+  it("ends with NOT_LEADER if the leader changes between two turns", async () => {
+    const { leader, machine, connection, ids } = await makeLeader(1_000);
+    const chunks = ids.map((each) => ({ chunkId: each, intentIndex: machine.index }));
+    leader.clock.after(0, () => {
+      leader.isLeader = false;
+    });
+    const asked = leader.call(connection, confirmChunks, { serverId: serverId("s1"), chunks });
+    await assert.rejects(leader.clock.advanceFor(asked, "an answer"), hasCode("NOT_LEADER"));
   });
 });
 

@@ -8,8 +8,8 @@ export const CALL_MUTANTS: readonly Mutant[] = [
     breaks: "docs/decisions/0002: a needed copy is adopted",
     edits: [
       {
-        file: "master/api/fleet-handlers.ts",
-        find: '  if (deps.repair.adoptCopy(namespace, serverId, copy.chunkId)) return "undecided";\n',
+        file: "master/api/confirm-chunks.ts",
+        find: '  if (repair.adoptCopy(namespace, serverId, copy.chunkId)) return "undecided";\n',
         replace: "",
       },
     ],
