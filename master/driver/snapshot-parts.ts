@@ -105,20 +105,22 @@ export async function sendParts(
 ): Promise<RowCounts> {
   const sender = new PartsSender(reader, options, send);
   let start: Uint8Array = FIRST_KEY;
+  /** Ranges since the last `keep` or `drop`. */
   let passedCount = 0;
   for (const [number, range] of held?.ranges.entries() ?? []) {
     const end = keyAfter(range.end);
+    let isKept = false;
     if (range.digest === null) {
       await sender.sendRange(start, end);
     } else if (equalBytes(range.digest, await sender.hashRange(start, end))) {
       await sender.flush();
       await held?.keep(number);
-      passedCount = -1;
+      isKept = true;
     } else {
       await sender.sendHashedRange(start, end);
     }
     start = end;
-    passedCount += 1;
+    passedCount = isKept ? 0 : passedCount + 1;
     if (passedCount < RANGES_PASSED_MAX) continue;
     await sender.flush();
     await held?.drop(number);
