@@ -2,6 +2,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Log } from "../../shared/ports/log.ts";
+import { REPLACE_HINT } from "./segment.ts";
 
 /** Added to the name of a damaged segment. The log does not read such a file. */
 const DAMAGED_SUFFIX = ".damaged";
@@ -81,7 +82,7 @@ function neededError(error: AshlarError, baseIndex: LogIndex, durableIndex: LogI
     {
       cause: error,
       details: error.details,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      hint: error.hint ?? REPLACE_HINT,
     },
   );
 }

@@ -37,6 +37,10 @@ export function addMark(segment: Segment, offset: number, items: readonly LogIte
   if (first !== undefined) segment.marks.push({ firstIndex: first.entry.index, offset });
 }
 
+/** How to replace a member that has lost a part of its log. */
+export const REPLACE_HINT =
+  "The other members have this member's data. Keep this directory for analysis, remove the member from the cluster and add it again under a new member id with an empty directory. Never restart it with the corrupt file removed: it would lose votes that it has given";
+
 /** Returns the error of damaged bytes in a segment. */
 export function logCorrupt(path: string, offsetBytes: number, expected: string): AshlarError {
   return new AshlarError(
@@ -44,7 +48,7 @@ export function logCorrupt(path: string, offsetBytes: number, expected: string):
     `Cannot read ${path} at byte ${offsetBytes}: expected ${expected}`,
     {
       details: { path, offsetBytes },
-      hint: "The other members have this member's data. Keep this directory for analysis, remove the member from the cluster and add it again under a new member id with an empty directory. Never restart it with the corrupt file removed: it would lose votes that it has given",
+      hint: REPLACE_HINT,
     },
   );
 }

@@ -117,6 +117,9 @@ async function assertHasAfter(log: RaftLog, closed: ClosedLog, durableIndex: num
   }
 }
 
+/** The way out, which docs/operations.md describes: "Replacing a lost master". */
+const REPLACED = /remove the member .* add it again under a new member id with an empty directory/;
+
 describe("the start of a log with damage in an old segment", () => {
   const header = { kind: "header", segment: 3, place: 0.9 } as const;
 
@@ -160,6 +163,7 @@ describe("the start of a log with damage in an old segment", () => {
       assert.ok(isAshlarError(refused, "DISK_FAILED"), String(refused));
       assert.equal(refused.details["path"], path);
       assert.match(refused.message, new RegExp(`to ${base} are needed`));
+      assert.match(refused.hint ?? "", REPLACED);
       assert.deepEqual(fixture.medium.filesBelow("log"), before, "nothing was changed");
       const log = await openLog(fixture, closed.hardState.commitIndex);
       assert.equal(log.entries.base.index, base);
@@ -198,6 +202,7 @@ describe("the start of a log with damage in an old segment", () => {
     assert.ok(isAshlarError(found, "LOG_CORRUPT"));
     assert.equal(found.details["path"], closed.paths[3]);
     assert.match(found.message, new RegExp(`entries ${base} to ${base} are needed`));
+    assert.match(found.hint ?? "", REPLACED);
     assert.deepEqual(fixture.medium.filesBelow("log"), before);
     const log = await openLog(fixture, base);
     await log.close();
