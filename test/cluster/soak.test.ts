@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { missingRequirements } from "../../scripts/soak/requirements.ts";
@@ -58,6 +59,9 @@ describe("the soak of real processes", () => {
         `no error in ${step}`,
       );
     }
+    // A run without a change of leader fails, and keeps its directory.
+    const [, directory] = /less (\S+)\/journal\.jsonl/.exec(stderr) ?? [];
+    if (directory !== undefined) await rm(directory, { recursive: true });
   });
 
   it("refuses an unknown kind of fault", async () => {
