@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, readFile, symlink } from "node:fs/promises";
+import { mkdir, readdir, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { runTool } from "../soak/run-tool.ts";
 
@@ -24,7 +24,7 @@ export async function exportOldVersion(root: string, target: string): Promise<st
   await runTool("git", ["-C", root, "archive", "--output", archive, COMMIT]);
   await runTool("tar", ["-xf", archive, "-C", target]);
   await requirePackages(root, target);
-  await symlink(join(root, "node_modules"), join(target, "node_modules"));
+  await linkPackages(root, target);
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
   const settings = ["-p", join(target, "tsconfig.build.json"), "--noCheck"];
   await runTool(process.execPath, [compiler, ...settings]);
@@ -42,12 +42,26 @@ async function requireCommit(root: string): Promise<void> {
   }
 }
 
+/** Packages that this version uses in another version, with the name under which the old one is installed. */
+const OTHER_VERSIONS = new Map([["lmdb", "lmdb-3"]]);
+
+const installedName = (name: string): string => OTHER_VERSIONS.get(name) ?? name;
+
+/** Links the packages of the repository at `root`, in the versions of 0.1.0. */
+async function linkPackages(root: string, target: string): Promise<void> {
+  const modules = join(target, "node_modules");
+  await mkdir(modules);
+  for (const name of await readdir(join(root, "node_modules"))) {
+    await symlink(join(root, "node_modules", installedName(name)), join(modules, name));
+  }
+}
+
 async function requirePackages(root: string, target: string): Promise<void> {
   const { dependencies } = await readManifest(target);
   const missing: string[] = [];
   for (const [name, version] of Object.entries(dependencies ?? {})) {
     if (UNUSED_PACKAGES.has(name)) continue;
-    const directory = join(root, "node_modules", name);
+    const directory = join(root, "node_modules", installedName(name));
     const isInstalled =
       existsSync(directory) && (await readManifest(directory)).version === version;
     if (!isInstalled) missing.push(`${name}@${version}`);

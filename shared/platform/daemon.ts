@@ -41,7 +41,9 @@ export function runDaemon<Schema extends ConfigSchema>(
     await using closers = new Closers();
     closers.use(await lockDataDirectory(dataDir));
     const disk = new NodeDisk(dataDir);
-    const stores = new LmdbStores(`${dataDir}/stores`);
+    const stores = new LmdbStores(`${dataDir}/stores`, (path) =>
+      deps.env.log.info("Converting a store of version 0.1.0", { path }),
+    );
     const started = closers.use(await definition.start({ ...deps, disk, stores }));
     const owned = closers.move();
     return { ...started, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };

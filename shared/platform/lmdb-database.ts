@@ -1,4 +1,4 @@
-import { open as openEnvironment, type RootDatabase } from "lmdb";
+import { open as openEnvironment, type RootDatabase, type RootDatabaseOptionsWithPath } from "lmdb";
 import { lmdbOpenError } from "./lmdb-error.ts";
 
 /** An open LMDB environment. */
@@ -32,14 +32,19 @@ const KEYS = {
   },
 };
 
+/** The types of lmdb 2 lack this option. */
+interface Options extends RootDatabaseOptionsWithPath {
+  readonly keyEncoder: typeof KEYS;
+}
+
 /**
- * Opens an environment. Creates it if it does not exist.
+ * Opens an environment. Creates it if it does not exist and `readOnly` is false.
  *
  * @throws {AshlarError} see `lmdbOpenError`
  */
-export function openDatabase(path: string): Database {
+export function openDatabase(path: string, { readOnly = false } = {}): Database {
   try {
-    return openEnvironment<Uint8Array, Uint8Array>({
+    const options: Options = {
       path,
       noSubdir: false, // By default, lmdb uses a path with a dot as the name of a file.
       keyEncoder: KEYS,
@@ -52,7 +57,9 @@ export function openDatabase(path: string): Database {
       eventTurnBatching: false,
       // The default would write bytes of this process's heap into unused parts of pages.
       noMemInit: false,
-    });
+      readOnly,
+    };
+    return openEnvironment<Uint8Array, Uint8Array>(options);
   } catch (error) {
     throw lmdbOpenError(path, error);
   }

@@ -37,20 +37,6 @@ export function lmdbOpenError(path: string, cause: unknown): AshlarError {
   return new AshlarError(openErrorCode(codeOf(cause)), message, { cause });
 }
 
-/*
- * lmdb formats the message about a failed page write into a buffer of MESSAGE_BYTES. With large
- * numbers, and with values from the stack for absent buffers, the message is longer and overflows
- * the buffer (3.5.6, mdb.c, mdb_page_flush). Seen as "corrupted size vs. prev_size" and SIGABRT.
- */
-const PAGE_WRITE_MESSAGE = "Attempting to write page";
-const MESSAGE_BYTES = 100;
-
-/** Returns whether lmdb overflowed its buffer when it formatted `text`. */
-function isMemoryDamaged(text: string): boolean {
-  const start = text.indexOf(PAGE_WRITE_MESSAGE);
-  return start >= 0 && text.length - start + 1 > MESSAGE_BYTES;
-}
-
 /**
  * Returns the error for a commit that failed: NO_SPACE if the process can continue, else
  * DISK_FAILED.
@@ -72,11 +58,5 @@ export async function lmdbCommitError(
   const errno = codeOf(cause);
   const isNoSpace = isSpace(errno) || (errno === constants.errno.EIO && isFull);
   const message = `Cannot commit to the store ${path}: ${messageOf(cause)}`;
-  if (isMemoryDamaged(messageOf(cause))) {
-    return new AshlarError("DISK_FAILED", message, {
-      cause,
-      hint: "Restart the process: lmdb may have damaged its memory",
-    });
-  }
   return new AshlarError(isNoSpace ? "NO_SPACE" : "DISK_FAILED", message, { cause });
 }

@@ -1,5 +1,5 @@
 import { type ExecFileException, execFile } from "node:child_process";
-import { type FileHandle, open, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, lstat, open, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { endianness } from "node:os";
 import { AshlarError } from "../base/errors.ts";
@@ -8,7 +8,7 @@ import { diskError, errnoOf } from "./disk-error.ts";
 /*
  * lmdb ends the process where it should throw: with SIGSEGV when it opens a file of another format,
  * with SIGBUS when it reads beyond the end of a truncated file, with SIGABRT on a damaged page (all
- * seen with 3.5.6). Therefore a file is inspected before lmdb opens it, and a suspect file is first
+ * seen with 2.9.4 and 3.5.6). Therefore a file is inspected before lmdb opens it, and a suspect file is first
  * read in a child process.
  */
 
@@ -41,7 +41,14 @@ export const NEW_STORE_BYTES = 2 * 4096;
 /**
  * A file that exists while lmdb opens the store. If it exists later, the process died in between.
  */
-const MARKER_NAME = "opening";
+const MARKER_NAME = "opening-2";
+
+/**
+ * A symbolic link to `OWNER`: this version has opened the store since version 0.1.0 did. That version has a
+ * file of this name for the purpose of `MARKER_NAME`, and removes it. A link needs no space on a full disk.
+ */
+const OWNER_NAME = "opening";
+const OWNER = "lmdb-2";
 
 /** Reads every row of a store in the child process. Arguments: the lmdb module, the store. */
 const READ_SCRIPT = `
@@ -53,32 +60,60 @@ const READ_SCRIPT = `
 `;
 
 /**
+ * The condition of a store. `foreign-list`: sound, but its free list can be one of lmdb 3, which lmdb 2 must
+ * not use: see `convertStore`.
+ */
+export type StoreCondition = "new" | "sound" | "foreign-list" | "damaged";
+
+/**
  * Returns the condition of the store in the directory `path`. lmdb must not open a damaged store.
  */
-export async function inspectStore(path: string): Promise<"new" | "sound" | "damaged"> {
+export async function inspectStore(path: string): Promise<StoreCondition> {
   const shape = await classifyFile(`${path}/data.mdb`);
   if (shape === "foreign") return "damaged";
   if (shape === "empty") return "new";
-  const suspect = shape === "short" || (await hasMarker(path));
-  return !suspect || (await canBeRead(path)) ? "sound" : "damaged";
+  const isOwn = await hasOwner(path);
+  const isSuspect =
+    shape === "short" ||
+    (await exists(`${path}/${MARKER_NAME}`)) ||
+    (!isOwn && (await exists(`${path}/${OWNER_NAME}`)));
+  if (isSuspect && !(await canBeRead(path))) return "damaged";
+  return isOwn ? "sound" : "foreign-list";
 }
 
 /**
- * Runs `open` with a marker file, so that the next `inspectStore` detects a crash of the process.
+ * Runs `open` with a marker file, so that the next `inspectStore` detects a crash of the process. The store
+ * is then one of this version.
  */
 export async function withOpeningMarker<T>(path: string, open: () => T): Promise<T> {
-  const marker = `${path}/${MARKER_NAME}`;
-  await writeFile(marker, "");
+  await markSuspect(path);
   try {
+    if (!(await hasOwner(path))) {
+      await rm(`${path}/${OWNER_NAME}`, { force: true });
+      await symlink(OWNER, `${path}/${OWNER_NAME}`);
+    }
     return open();
   } finally {
-    await rm(marker, { force: true });
+    await rm(`${path}/${MARKER_NAME}`, { force: true });
   }
 }
 
-async function hasMarker(path: string): Promise<boolean> {
+/** Marks a store as suspect: a crash of the process before the next `withOpeningMarker` is detected. */
+export async function markSuspect(path: string): Promise<void> {
+  await writeFile(`${path}/${MARKER_NAME}`, "");
+}
+
+async function hasOwner(path: string): Promise<boolean> {
   try {
-    await (await open(`${path}/${MARKER_NAME}`)).close();
+    return (await readlink(`${path}/${OWNER_NAME}`)) === OWNER;
+  } catch {
+    return false; // Missing, or a file of version 0.1.0.
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
     return true;
   } catch {
     return false;

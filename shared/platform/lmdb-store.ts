@@ -11,6 +11,7 @@ import type {
   StoreChange,
   StoreSnapshot,
 } from "../ports/ordered-store.ts";
+import { convertStore } from "./lmdb-convert.ts";
 import { type Database, openDatabase } from "./lmdb-database.ts";
 import { lmdbCommitError } from "./lmdb-error.ts";
 import { inspectStore, NEW_STORE_BYTES, withOpeningMarker } from "./lmdb-inspect.ts";
@@ -44,8 +45,12 @@ export class LmdbStores implements OrderedStores {
   /** Open stores. Opening an environment twice in one process corrupts it (LMDB, "Caveats"). */
   readonly #openNames = new Set<string>();
 
-  constructor(path: string) {
+  readonly #onConvert: (path: string) => void;
+
+  /** @param onConvert called before a store of version 0.1.0 is converted, which may take minutes */
+  constructor(path: string, onConvert: (path: string) => void = () => {}) {
     this.#path = path;
+    this.#onConvert = onConvert;
     this.#disk = new NodeDisk(path);
   }
 
@@ -61,6 +66,10 @@ export class LmdbStores implements OrderedStores {
         throw new AshlarError("STORE_CORRUPT", `Cannot open the store ${path}: it is damaged`);
       }
       if (found === "new") await probeFirstWrites(this.#disk, name);
+      if (found === "foreign-list") {
+        this.#onConvert(path);
+        await convertStore(this.#disk, path, name);
+      }
       const database = await withOpeningMarker(path, () => openDatabase(path));
       await this.#disk.syncDirectory(name);
       return new LmdbStore(database, {

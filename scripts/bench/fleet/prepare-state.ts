@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { nodePaths, numberOf } from "../../../client/cli/cluster/layout.ts";
 import { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
 import { foundingRecord } from "../../../master/driver/open-driver.ts";
@@ -113,8 +113,9 @@ export async function withCopy<Result>(
   directory: string,
   run: (namespace: Namespace) => Promise<Result>,
 ): Promise<Result> {
-  await mkdir(join(directory, STORE), { recursive: true });
-  await copyFile(path, join(directory, STORE, "data.mdb"));
+  // With the link of the store, without which it would be converted.
+  const options = { recursive: true, verbatimSymlinks: true };
+  await cp(dirname(path), join(directory, STORE), options);
   const store = await new LmdbStores(directory).open(STORE);
   try {
     return await run(Namespace.open({ store, hasher }));

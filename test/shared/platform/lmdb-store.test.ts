@@ -112,24 +112,25 @@ describe("lmdb store with damaged files", () => {
     for (let page = 2; page < 100; page += 1) {
       await damage(file, page * 4096, Buffer.alloc(4096, 9));
     }
-    await writeFile(`${directory.path}/s/opening`, "");
+    await writeFile(`${directory.path}/s/opening-2`, "");
     await assert.rejects(new LmdbStores(directory.path).open("s"), isCorrupt);
   });
 
   it("opens an intact store even if the last process died while opening it", async () => {
     await using directory = await TempDirectory.make();
     await makeStore(directory.path);
-    await writeFile(`${directory.path}/s/opening`, "");
+    await writeFile(`${directory.path}/s/opening-2`, "");
     const store = await new LmdbStores(directory.path).open("s");
     assert.deepEqual(store.get(Uint8Array.of(0, 7)), new Uint8Array(100).fill(7));
     await store.close();
-    assert.deepEqual((await readdir(`${directory.path}/s`)).sort(), ["data.mdb", "lock.mdb"]);
+    const names = (await readdir(`${directory.path}/s`)).sort();
+    assert.deepEqual(names, ["data.mdb", "lock.mdb", "opening"]);
   });
 
   it("does not fail with STORE_CORRUPT if the check itself was stopped", async () => {
     await using directory = await TempDirectory.make();
     await makeStore(directory.path);
-    await writeFile(`${directory.path}/s/opening`, "");
+    await writeFile(`${directory.path}/s/opening-2`, "");
     const opening = new LmdbStores(directory.path).open("s");
     opening.catch(() => {}); // Awaited below.
     // systemd does the same: it stops all processes of a service together.
@@ -142,7 +143,12 @@ describe("lmdb store with damaged files", () => {
 
   // Found with an EIO at lmdb's lock file: the process died of SIGSEGV in its first opening, and
   // every later opening treated the store, which had never had data, as damaged.
-  for (const leftovers of [["opening"], ["opening", "lock.mdb"], ["opening", "data.mdb"]]) {
+  for (const leftovers of [
+    ["opening-2"],
+    ["opening-2", "lock.mdb"],
+    ["opening-2", "data.mdb"],
+    ["opening"],
+  ]) {
     it(`creates the store if the process died in its first opening and left ${leftovers.join(", ")}`, async () => {
       await using directory = await TempDirectory.make();
       await mkdir(`${directory.path}/s`);
