@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../../client/connect.ts";
-import type { FileSystem } from "../../../client/file-system.ts";
 import { median } from "../../statistics.ts";
 import type { BenchContext } from "../bench-context.ts";
 import { runMany } from "../rates.ts";
 import type { FleetReport } from "./fleet-report.ts";
+import { leaderUsage } from "./leader-usage.ts";
 
 /** Share of the rates of an empty cluster that must be left. */
 const SHARE_MIN = 0.8;
@@ -14,21 +14,30 @@ const CREATES_PER_ROUND = 5_000;
 const STATS_PER_ROUND = 20_000;
 const CALLERS = 64;
 
-/** Creates and stats a second. */
-export interface Rates {
-  readonly create: number;
-  readonly stat: number;
+/** Calls a second, and calls for each second of CPU time of the leader. NaN if the leader changed. */
+interface Rate {
+  readonly perSecond: number;
+  readonly perCpuSecond: number;
 }
 
+/** Rates of creates and stats. */
+export interface Rates {
+  readonly create: Rate;
+  readonly stat: Rate;
+}
+
+type Target = Pick<BenchContext, "cluster" | "fileSystem">;
+
 /** Measures creates and stats of an empty cluster, before the fleet exists. */
-export async function ratesAlone(fileSystem: FileSystem): Promise<Rates> {
-  await runRound(fileSystem, "/warm-up");
-  return runRound(fileSystem, "/alone");
+export async function ratesAlone(target: Target): Promise<Rates> {
+  await runRound(target, "/warm-up");
+  return runRound(target, "/alone");
 }
 
 /**
- * Compares creates and stats with those of an empty cluster of as many masters, in turns. The other
- * cluster shares the machine with the fleet, so the rates before the fleet existed are reported, too.
+ * Compares creates and stats with those of an empty cluster of as many masters, in turns. The simulated fleet uses
+ * the same cores, and more of them while its cluster is measured. So the bound applies to the CPU time of the
+ * leader, from which nothing is subtracted: it contains the heartbeats of the fleet.
  */
 export async function compareWithEmpty(
   bench: BenchContext,
@@ -46,38 +55,54 @@ export async function compareWithEmpty(
   try {
     const { masters, clusterId } = empty;
     await using fileSystem = await connect({ masters, clusterId });
-    await runRound(fileSystem, "/warm-up");
+    const target = { cluster: empty, fileSystem };
+    await runRound(target, "/warm-up");
     const rounds: { readonly empty: Rates; readonly full: Rates }[] = [];
     await report.part("creates and stats", async () => {
       for (let round = 0; round < ROUNDS; round += 1) {
         const name = `/round-${round}`;
-        const other = await runRound(fileSystem, name);
-        rounds.push({ empty: other, full: await runRound(bench.fileSystem, name) });
+        const other = await runRound(target, name);
+        rounds.push({ empty: other, full: await runRound(bench, name) });
       }
     });
     for (const what of ["create", "stat"] as const) {
       const name = `${what}, ${CALLERS} in parallel`;
-      const other = median(rounds.map((round) => round.empty[what]));
-      const full = median(rounds.map((round) => round.full[what]));
-      report.figure(`${name}, empty cluster before the fleet`, alone[what], "ops/s");
-      report.figure(`${name}, empty cluster in turns with it`, other, "ops/s");
-      report.atLeast(`${name}, cluster of the fleet`, full, {
-        unit: "ops/s",
-        bound: SHARE_MIN * other,
-      });
+      const of = (cluster: "empty" | "full", field: keyof Rate): number =>
+        median(rounds.map((round) => round[cluster][what][field]));
+      report.figure(`${name}, empty cluster before the fleet`, alone[what].perSecond, "ops/s");
+      report.figure(`${name}, empty cluster in turns with it`, of("empty", "perSecond"), "ops/s");
+      report.figure(`${name}, cluster of the fleet`, of("full", "perSecond"), "ops/s");
+      const unit = "ops/CPU-s";
+      const other = of("empty", "perCpuSecond");
+      report.figure(`${name}, a second of CPU of the leader, empty cluster`, other, unit);
+      const full = of("full", "perCpuSecond");
+      const bound = SHARE_MIN * other;
+      report.atLeast(`${name}, a second of CPU of the leader`, full, { unit, bound });
     }
   } finally {
     await empty.down();
   }
 }
 
-async function runRound(fileSystem: FileSystem, directory: string): Promise<Rates> {
+async function runRound({ cluster, fileSystem }: Target, directory: string): Promise<Rates> {
   await fileSystem.mkdir(directory);
-  const creates = { count: CREATES_PER_ROUND, parallel: CALLERS };
-  const created = await runMany(creates, (index) => fileSystem.create(`${directory}/${index}`));
-  const stats = { count: STATS_PER_ROUND, parallel: CALLERS };
-  const read = await runMany(stats, (index) =>
+  const create = await metered(cluster, CREATES_PER_ROUND, (index) =>
+    fileSystem.create(`${directory}/${index}`),
+  );
+  const stat = await metered(cluster, STATS_PER_ROUND, (index) =>
     fileSystem.stat(`${directory}/${index % CREATES_PER_ROUND}`),
   );
-  return { create: created.rate, stat: read.rate };
+  return { create, stat };
+}
+
+async function metered(
+  cluster: LocalCluster,
+  count: number,
+  call: (index: number) => Promise<unknown>,
+): Promise<Rate> {
+  const before = await leaderUsage(cluster);
+  const { rate } = await runMany({ count, parallel: CALLERS }, call);
+  const after = await leaderUsage(cluster);
+  const cpuSeconds = before.pid === after.pid ? after.cpuSeconds - before.cpuSeconds : Number.NaN;
+  return { perSecond: rate, perCpuSecond: count / cpuSeconds };
 }

@@ -32,13 +32,19 @@ export class EventLoops implements AsyncDisposable {
     this.#idle = fork(IDLE_PROGRAM);
   }
 
-  /** Runs `phase`, and resolves with its result and the longest gaps. */
+  /**
+   * Runs `phase`, and resolves with its result and the longest gaps. A master that `phase` starts is left
+   * out: the start of a process is one long turn.
+   */
   async during<Result>(
     phase: () => Promise<Result>,
   ): Promise<{ readonly result: Result; readonly gaps: Gaps }> {
-    await this.#read();
+    const before = await this.#pids();
+    await this.#read(before);
     const result = await phase();
-    return { result, gaps: await this.#read() };
+    const after = await this.#pids();
+    const gaps = await this.#read(before.filter((pid) => after.includes(pid)));
+    return { result, gaps };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -47,17 +53,21 @@ export class EventLoops implements AsyncDisposable {
     await ended;
   }
 
-  /** Returns the longest gaps since the last call. */
-  async #read(): Promise<Gaps> {
-    const answered = once(this.#idle, "message");
-    this.#idle.send("read");
-    const [idleSeconds] = await answered;
+  /** Returns the process ids of the running masters. */
+  async #pids(): Promise<number[]> {
     const masters = this.#cluster.nodes.filter(({ role }) => role === "master");
     const pids = await Promise.all(
       masters.map((node) => runningPid(this.#cluster.directory, node)),
     );
-    const running = pids.filter((pid) => pid !== null);
-    const turns = await Promise.all(running.map((pid) => readTurns(this.#directory, pid)));
+    return pids.filter((pid) => pid !== null);
+  }
+
+  /** Returns the longest gaps since the last call. */
+  async #read(pids: readonly number[]): Promise<Gaps> {
+    const answered = once(this.#idle, "message");
+    this.#idle.send("read");
+    const [idleSeconds] = await answered;
+    const turns = await Promise.all(pids.map((pid) => readTurns(this.#directory, pid)));
     const longest = (field: keyof TurnReport): number =>
       Math.max(...turns.map((each) => each[field]));
     return {

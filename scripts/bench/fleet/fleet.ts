@@ -13,7 +13,7 @@ import { FleetReport, type Spent } from "./fleet-report.ts";
 import { measureHubReads } from "./hub-reads.ts";
 import { measureLearnerJoin } from "./learner-join.ts";
 import { loadChunks } from "./load-chunks.ts";
-import { installState, prepareState, withCopy } from "./prepare-state.ts";
+import { installState, type PreparedState, prepareState, withCopy } from "./prepare-state.ts";
 import { measureRepairTurns } from "./repair-turns.ts";
 import { measureServerLoss } from "./server-loss.ts";
 import { SimulatedFleet } from "./simulated-fleet.ts";
@@ -54,11 +54,17 @@ export async function measureFleet(empty: BenchContext): Promise<void> {
   const { fleet: size } = empty;
   const files =
     FILES_PER_DIRECTORY * Math.ceil(size.chunks / CHUNKS_PER_FILE / FILES_PER_DIRECTORY);
-  const alone = await ratesAlone(empty.fileSystem);
+  const alone = await ratesAlone(empty);
   const suite = "fleet";
   await measureLosses(empty, { suite, ofWhat: " of an empty cluster", faults: FAULTS_EMPTY });
   monitorTurns(empty.work);
-  const cluster = await withPrepared(empty, empty, files);
+  const { cluster, state } = await withPrepared(empty, empty, files);
+  // The bench stops the masters that it started. The learner is stopped here.
+  await using _running = {
+    [Symbol.asyncDispose]: async () => {
+      await cluster.down();
+    },
+  };
   const { masters, clusterId } = cluster;
   await using fileSystem = await connect({ masters, clusterId });
   const bench = { ...empty, cluster, fileSystem };
@@ -82,7 +88,7 @@ export async function measureFleet(empty: BenchContext): Promise<void> {
   await measureServerLosses(bench, report, fleet);
   await report.holdings("after all");
   await measureLosses(bench, { suite, faults: FAULTS });
-  await measureLearnerJoin(bench, report);
+  await measureLearnerJoin(bench, report, state);
 }
 
 async function openSessions(bench: BenchContext, report: FleetReport): Promise<ClientSessions> {
@@ -102,7 +108,7 @@ async function withPrepared(
   bench: BenchContext,
   report: Pick<BenchContext, "report">,
   files: number,
-): Promise<LocalCluster> {
+): Promise<{ readonly cluster: LocalCluster; readonly state: PreparedState }> {
   const { fleet: size, work } = bench;
   const { directory, nodes } = bench.cluster;
   const startMs = performance.now();
@@ -120,7 +126,7 @@ async function withPrepared(
   const cluster = await installState(directory, state);
   for (const { name: node } of nodes) await cluster.start(node);
   await cluster.waitUntilServing({ timeoutMs: START_TIMEOUT_MS });
-  return cluster;
+  return { cluster, state };
 }
 
 async function startFleet(bench: BenchContext, report: FleetReport): Promise<SimulatedFleet> {

@@ -1,13 +1,17 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
+import { rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { FileSystem } from "../../../client/file-system.ts";
 import { quantile } from "../../statistics.ts";
 import type { BenchContext } from "../bench-context.ts";
 import type { FleetReport } from "./fleet-report.ts";
+import type { PreparedState } from "./prepare-state.ts";
 
 const BUSY_PROGRAM = fileURLToPath(new URL("./busy-process.js", import.meta.url));
+const STORING_PROGRAM = fileURLToPath(new URL("./storing-process.js", import.meta.url));
 const DIRECTORY = "/learner";
 /** Callers, each with one create in flight. */
 const CALLERS = 16;
@@ -19,15 +23,31 @@ const TIMES_MAX = 2;
 
 /**
  * Adds a master to the loaded cluster: a learner that gets the whole state and then a vote. Compares the
- * 99th percentile of a create meanwhile with the undisturbed one, and with that next to a process that
- * keeps one core busy, as a learner does that shares the machine.
+ * 99th percentile of a create meanwhile with the undisturbed one, with that next to a process that keeps
+ * one core busy, and with that next to a process that only stores the rows of a learner. On a machine of its own a
+ * learner has neither effect.
+ *
+ * @param state the prepared state, whose rows the last of these processes stores
  */
-export async function measureLearnerJoin(bench: BenchContext, report: FleetReport): Promise<void> {
+export async function measureLearnerJoin(
+  bench: BenchContext,
+  report: FleetReport,
+  state: PreparedState,
+): Promise<void> {
   const { cluster, fileSystem } = bench;
   await fileSystem.mkdir(DIRECTORY);
   const creator = new Creator(fileSystem);
   const undisturbed = await creator.during(() => sleep(PHASE_MS));
-  const busy = await creator.during(busyPhase);
+  const busy = await creator.during(() => besideProcess(BUSY_PROGRAM, []));
+  const target = join(bench.work, "stored");
+  const stored = await creator.during(() =>
+    besideProcess(STORING_PROGRAM, [
+      dirname(dirname(state.path)),
+      basename(dirname(state.path)),
+      target,
+    ]),
+  );
+  await rm(target, { recursive: true, force: true });
   const startMs = performance.now();
   const { result: joining } = await report.part("a learner joins", () =>
     creator.during(() => cluster.add("master", { basePort: 0, timeoutMs: JOIN_TIMEOUT_MS })),
@@ -35,23 +55,25 @@ export async function measureLearnerJoin(bench: BenchContext, report: FleetRepor
   report.figure("join of a learner", (performance.now() - startMs) / 1_000, "s");
   undisturbed.push(...(await creator.during(() => sleep(PHASE_MS))));
   const name = `create, ${CALLERS} in parallel, 99th percentile`;
-  const [alone, nextTo] = [quantile(undisturbed, 0.99), quantile(busy, 0.99)];
+  const alone = quantile(undisturbed, 0.99);
+  const nextTo = quantile(stored, 0.99);
   report.figure(`${name}, undisturbed`, alone, "ms");
-  report.compared(`${name}, next to a busy process`, nextTo, {
-    unit: "ms",
-    peer: { name: "undisturbed", value: alone },
-  });
+  const peer = { name: "undisturbed", value: alone };
+  const unit = "ms";
+  report.compared(`${name}, next to a busy process`, quantile(busy, 0.99), { unit, peer });
+  report.compared(`${name}, next to a process that stores rows`, nextTo, { unit, peer });
   report.atMost(`${name}, while a learner joins`, quantile(joining, 0.99), {
     unit: "ms",
     bound: TIMES_MAX * alone,
-    peer: { name: "next to a busy process", value: nextTo },
+    peer: { name: "next to a process that stores rows", value: nextTo },
   });
 }
 
-async function busyPhase(): Promise<void> {
-  const child = fork(BUSY_PROGRAM);
-  await sleep(PHASE_MS);
+/** Lasts for one phase, during which the program runs. */
+async function besideProcess(program: string, words: readonly string[]): Promise<void> {
+  const child = fork(program, words);
   const ended = once(child, "exit");
+  await sleep(PHASE_MS);
   child.disconnect();
   await ended;
 }
