@@ -3,7 +3,7 @@ import { targetOf } from "../../../client/names/target.ts";
 import { present } from "../../../shared/base/assert.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { Operation as NamespaceOperation } from "../../../shared/protocol/namespace-api.ts";
-import type { NameInput, NameOutput } from "../linearizability/directory-model.ts";
+import type { NameInput, NameOutput } from "../linearizability/directory-operations.ts";
 import type { Operation } from "../linearizability/history.ts";
 import { contentOf, tagOf } from "./contents.ts";
 import { CALL_TIMEOUT_MS } from "./simulated-client.ts";

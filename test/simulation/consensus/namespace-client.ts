@@ -6,7 +6,7 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { SessionId } from "../../../shared/base/ids.ts";
 import type { TestGroup, TestMember } from "../../master/driver/test-group.ts";
 import { at, inline, OWNER } from "../../master/namespace/harness.ts";
-import type { NameChange, NameInput, NameOutput } from "../linearizability/directory-model.ts";
+import type { NameChange, NameInput, NameOutput } from "../linearizability/directory-operations.ts";
 import type { Operation } from "../linearizability/history.ts";
 
 const DIRECTORIES = ["/d0", "/d1", "/d2"] as const;

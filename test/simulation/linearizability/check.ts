@@ -5,6 +5,7 @@ import {
   CompleteSearchMemory,
   FastSearchMemory,
   PlacedSet,
+  RelaxedSearchMemory,
   type SearchMemory,
 } from "./search-memory.ts";
 
@@ -42,11 +43,18 @@ export function isLinearizable<State, Input, Output>(
   history: History<Input, Output>,
 ): boolean {
   const simplified = model.simplify?.(history) ?? history;
-  // An order that the fast search finds is valid. Only the complete search can prove that no order
-  // exists.
-  return [new FastSearchMemory(), new CompleteSearchMemory()].some((memory) =>
-    new Search(model, simplified, memory).run(),
-  );
+  const run = (memory: SearchMemory) => new Search(model, simplified, memory).run();
+  // An order that the fast search finds is valid. If the relaxed search finds none, there is none.
+  if (run(new FastSearchMemory())) return true;
+  return run(new RelaxedSearchMemory()) && run(new CompleteSearchMemory());
+}
+
+/** Returns whether the fast search finds an order. It visits only states that can be reached. */
+export function isOrderFoundFast<State, Input, Output>(
+  model: SequentialModel<State, Input, Output>,
+  history: History<Input, Output>,
+): boolean {
+  return new Search(model, history, new FastSearchMemory()).run();
 }
 
 /** A call or a return in the list of operations that are not placed yet, sorted by time. */
@@ -71,7 +79,8 @@ interface Step<State> {
  * no return: it may be placed anywhere after its call, or not at all. It is placed as late as
  * possible: only if no operation of known output can be next. If it were placed at once, a write that
  * took effect long after its call would make the search fail at the end of the history, for every
- * choice of the other such writes.
+ * choice of the other such writes. The relaxed search keeps such an operation in the list after it
+ * was placed.
  */
 class Search<State, Input, Output> {
   readonly #model: SequentialModel<State, Input, Output>;
@@ -99,7 +108,7 @@ class Search<State, Input, Output> {
     this.#model = model;
     this.#memory = memory;
     this.#history = history;
-    this.#state = model.initial;
+    this.#state = model.start(history);
     this.#placed = new PlacedSet(history.map(({ output }) => output !== null));
     this.#returns = history.map(() => null);
     this.#sameBefore = history.map(() => null);
@@ -129,6 +138,11 @@ class Search<State, Input, Output> {
       node = last.next;
     }
     return true;
+  }
+
+  /** Whether the operation stays in the list after it was placed. */
+  #isRepeatable(node: Node): boolean {
+    return this.#memory.repeatsUnknown && this.#isUnknown(node);
   }
 
   #isUnknown(node: Node): boolean {
@@ -174,20 +188,24 @@ class Search<State, Input, Output> {
 
   /** Places an operation. @returns false if it cannot be next, or if the memory excludes it */
   #place(node: Node): boolean {
+    const isRepeatable = this.#isRepeatable(node);
     const same = this.#sameBefore[node.position] ?? null;
-    if (same !== null && !this.#placed.has(same)) return false;
+    if (same !== null && (isRepeatable || !this.#placed.has(same))) return false;
     const { input, output } = this.#operationOf(node);
     this.#stepCount += 1;
     assert(this.#stepCount < STEPS_MAX, "the search ends within STEPS_MAX steps");
     const state = this.#model.step(this.#state, input, output);
     if (state === null) return false;
-    this.#placed.toggle(node.position);
-    if (!this.#memory.isNew(this.#model.describeState(state), this.#placed)) {
-      this.#placed.toggle(node.position);
+    // An operation of unknown output that changes nothing is needed in no order.
+    if (output === null && state === this.#state) return false;
+    if (!isRepeatable) this.#placed.toggle(node.position);
+    if (!this.#memory.isNew(this.#model.keyOf(state), this.#placed)) {
+      if (!isRepeatable) this.#placed.toggle(node.position);
       return false;
     }
     this.#steps.push({ node, stateBefore: this.#state });
     this.#state = state;
+    if (isRepeatable) return true;
     const returned = this.#returns[node.position] ?? null;
     unlink(node);
     if (returned !== null) {
@@ -202,6 +220,8 @@ class Search<State, Input, Output> {
     const step = this.#steps.pop();
     if (step === undefined) return null;
     const { node, stateBefore } = step;
+    this.#state = stateBefore;
+    if (this.#isRepeatable(node)) return node;
     const returned = this.#returns[node.position] ?? null;
     if (returned !== null) {
       relink(returned);
@@ -209,7 +229,6 @@ class Search<State, Input, Output> {
     }
     relink(node);
     this.#placed.toggle(node.position);
-    this.#state = stateBefore;
     return node;
   }
 

@@ -1,5 +1,5 @@
 import { present } from "../../../shared/base/assert.ts";
-import { checkHistory, isLinearizable } from "./check.ts";
+import { checkHistory, isLinearizable, isOrderFoundFast } from "./check.ts";
 import type { History, Operation, SequentialModel } from "./history.ts";
 
 /** A minimal part of a history that is not linearizable. */
@@ -155,7 +155,10 @@ function drawBar<Input, Output>({ operation, text }: Bar<Input, Output>, columns
   return `├${text.padEnd(width, "─")}┤`;
 }
 
-/** Returns the states that the failed operation could have met. Its output fits none of them. */
+/**
+ * Returns states that the failed operation could have met: those of the fast search. Its output fits
+ * none of them.
+ */
 function statesBefore<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
   history: History<Input, Output>,
@@ -164,19 +167,24 @@ function statesBefore<State, Input, Output>(
   const states = new Set<string>();
   type Whole = Operation<Input, Output>;
   const recordingModel: SequentialModel<State, Whole, Output> = {
-    initial: model.initial,
+    // The answer of the failed operation must not limit the states before it.
+    start: (wholes) =>
+      model.start(
+        wholes.map(({ input }) => (input === failedOperation ? { ...input, output: null } : input)),
+      ),
     step: (state, operation, output) => {
       if (operation !== failedOperation) return model.step(state, operation.input, output);
       states.add(model.describeState(state));
       return null;
     },
+    keyOf: (state) => model.keyOf(state),
     describeState: (state) => model.describeState(state),
     describe: ({ input }, output) => model.describe(input, output),
     isRead: ({ input }, output) => model.isRead(input, output),
   };
-  isLinearizable(
+  isOrderFoundFast(
     recordingModel,
     history.map((operation) => ({ ...operation, input: operation })),
   );
-  return [...states];
+  return states.size === 0 ? ["unknown"] : [...states];
 }

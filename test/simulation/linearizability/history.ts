@@ -22,16 +22,20 @@ export interface Operation<Input, Output> {
 
 /** The behaviour of the shared object with a single client. */
 export interface SequentialModel<State, Input, Output> {
-  readonly initial: State;
+  /** Returns the state before the first operation. It may contain hints from all answers. */
+  start(history: History<Input, Output>): State;
   /**
    * Returns the state after `input` took effect in `state` with the answer `output`. Null if this
-   * answer is impossible in `state`. An unknown output is always possible.
+   * answer is impossible in `state`, or if no order of the history has this operation next.
+   * The same object if the operation changes nothing.
    */
   step(state: State, input: Input, output: Output | null): State | null;
   /**
-   * Returns the text of a state, for counterexamples and for the search. If the same operations led
-   * to two states with the same text, the search treats the states as equal.
+   * Returns the text of a state for the search. If the same operations of known output led to two
+   * states with the same text, the search treats the states as equal.
    */
+  keyOf(state: State): string;
+  /** Returns the text of a state for counterexamples. */
   describeState(state: State): string;
   /** Returns an operation as one line of text. */
   describe(input: Input, output: Output | null): string;

@@ -1,5 +1,5 @@
 import { SeededRandom } from "../../support/seeded-random.ts";
-import type { NameInput, NameOutput } from "./directory-model.ts";
+import type { NameInput, NameOutput } from "./directory-operations.ts";
 import type { Operation } from "./history.ts";
 import type { RegisterInput, RegisterOutput } from "./register-model.ts";
 

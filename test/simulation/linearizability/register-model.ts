@@ -10,11 +10,12 @@ export type RegisterOutput = number | "done";
 
 /** The model of a register. Its initial value is 0. */
 export const registerModel: SequentialModel<number, RegisterInput, RegisterOutput> = {
-  initial: 0,
+  start: () => 0,
   step(state, input, output) {
     if (input.kind === "write") return input.value;
     return output === null || output === state ? state : null;
   },
+  keyOf: String,
   describeState: String,
   describe(input, output) {
     const request = input.kind === "write" ? `write ${input.value}` : "read";

@@ -5,6 +5,8 @@ const COMPARISONS_MAX = 1_000_000_000;
 
 /** The states that a search has visited, with the operations that led to them. */
 export interface SearchMemory {
+  /** Whether the search may place an operation of unknown output more than once. */
+  readonly repeatsUnknown: boolean;
   /** Returns whether the search has not visited this state with these operations. Records the visit. */
   isNew(state: string, placed: PlacedSet): boolean;
 }
@@ -19,6 +21,7 @@ export interface SearchMemory {
  * nearly everywhere.
  */
 export class CompleteSearchMemory implements SearchMemory {
+  readonly repeatsUnknown = false;
   readonly #seen = new Map<string, Uint32Array[]>();
   #comparisonCount = 0;
 
@@ -43,11 +46,29 @@ export class CompleteSearchMemory implements SearchMemory {
  * selection of these operations.
  */
 export class FastSearchMemory implements SearchMemory {
+  readonly repeatsUnknown = false;
   readonly #seen = new Set<string>();
 
   isNew(state: string, placed: PlacedSet): boolean {
     const countBefore = this.#seen.size;
     return this.#seen.add(`${placed.knownHash} ${state}`).size > countBefore;
+  }
+}
+
+/**
+ * The memory of the relaxed search: it may place an operation of unknown output any number of
+ * times. Every valid order is also an order of the relaxed search. So if that finds none, the
+ * history is not linearizable. It ends after few steps, because only the operations of known output
+ * and the state of a visit matter. These are compared exactly: a collision of hashes would make the
+ * search miss an order.
+ */
+export class RelaxedSearchMemory implements SearchMemory {
+  readonly repeatsUnknown = true;
+  readonly #seen = new Set<string>();
+
+  isNew(state: string, placed: PlacedSet): boolean {
+    const countBefore = this.#seen.size;
+    return this.#seen.add(`${placed.copy().join(" ")} ${state}`).size > countBefore;
   }
 }
 
