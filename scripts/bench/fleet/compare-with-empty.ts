@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { LocalCluster } from "../../../client/cli/cluster/local-cluster.ts";
 import { connect } from "../../../client/connect.ts";
 import { median } from "../../statistics.ts";
@@ -13,10 +14,14 @@ const ROUNDS = 3;
 const CREATES_PER_ROUND = 5_000;
 const STATS_PER_ROUND = 20_000;
 const CALLERS = 64;
+/** Duration of the measurement of a leader without calls. */
+const IDLE_MS = 5_000;
 
-/** Calls a second, and calls for each second of CPU time of the leader. NaN if the leader changed. */
+/** NaN if the leader changed. */
 interface Rate {
+  /** Calls a second. */
   readonly perSecond: number;
+  /** Calls a second that the leader reaches with a core of its own: what its costs without calls leave. */
   readonly perCpuSecond: number;
 }
 
@@ -26,18 +31,25 @@ export interface Rates {
   readonly stat: Rate;
 }
 
-type Target = Pick<BenchContext, "cluster" | "fileSystem">;
+interface Target extends Pick<BenchContext, "cluster" | "fileSystem"> {
+  /** CPU time of the leader without calls, as a share of a core. */
+  readonly idleShare: number;
+}
 
 /** Measures creates and stats of an empty cluster, before the fleet exists. */
-export async function ratesAlone(target: Target): Promise<Rates> {
-  await runRound(target, "/warm-up");
-  return runRound(target, "/alone");
+export async function ratesAlone(
+  target: Pick<BenchContext, "cluster" | "fileSystem">,
+): Promise<Rates> {
+  const { cluster, fileSystem } = target;
+  const idleShare = await idleShareOf(cluster);
+  await runRound({ cluster, fileSystem, idleShare }, "/warm-up");
+  return runRound({ cluster, fileSystem, idleShare }, "/alone");
 }
 
 /**
  * Compares creates and stats with those of an empty cluster of as many masters, in turns. The simulated fleet uses
- * the same cores, and more of them while its cluster is measured. So the bound applies to the CPU time of the
- * leader, from which nothing is subtracted: it contains the heartbeats of the fleet.
+ * the same cores, and more of them while its cluster is measured. So the bound applies to the rates that the
+ * leaders reach with a core of their own. That of the fleet spends a part of it on heartbeats.
  */
 export async function compareWithEmpty(
   bench: BenchContext,
@@ -55,14 +67,15 @@ export async function compareWithEmpty(
   try {
     const { masters, clusterId } = empty;
     await using fileSystem = await connect({ masters, clusterId });
-    const target = { cluster: empty, fileSystem };
+    const target = { cluster: empty, fileSystem, idleShare: await idleShareOf(empty) };
+    const fleet = { ...bench, idleShare: await idleShareOf(bench.cluster) };
     await runRound(target, "/warm-up");
     const rounds: { readonly empty: Rates; readonly full: Rates }[] = [];
     await report.part("creates and stats", async () => {
       for (let round = 0; round < ROUNDS; round += 1) {
         const name = `/round-${round}`;
         const other = await runRound(target, name);
-        rounds.push({ empty: other, full: await runRound(bench, name) });
+        rounds.push({ empty: other, full: await runRound(fleet, name) });
       }
     });
     for (const what of ["create", "stat"] as const) {
@@ -84,25 +97,36 @@ export async function compareWithEmpty(
   }
 }
 
-async function runRound({ cluster, fileSystem }: Target, directory: string): Promise<Rates> {
+/** Returns the CPU time of the leader of a cluster that gets no calls of clients, as a share of a core. */
+async function idleShareOf(cluster: LocalCluster): Promise<number> {
+  const before = await leaderUsage(cluster);
+  await sleep(IDLE_MS);
+  const after = await leaderUsage(cluster);
+  return (after.cpuSeconds - before.cpuSeconds) / ((after.atMs - before.atMs) / 1_000);
+}
+
+async function runRound(target: Target, directory: string): Promise<Rates> {
+  const { fileSystem } = target;
   await fileSystem.mkdir(directory);
-  const create = await metered(cluster, CREATES_PER_ROUND, (index) =>
+  const create = await metered(target, CREATES_PER_ROUND, (index) =>
     fileSystem.create(`${directory}/${index}`),
   );
-  const stat = await metered(cluster, STATS_PER_ROUND, (index) =>
+  const stat = await metered(target, STATS_PER_ROUND, (index) =>
     fileSystem.stat(`${directory}/${index % CREATES_PER_ROUND}`),
   );
   return { create, stat };
 }
 
 async function metered(
-  cluster: LocalCluster,
+  { cluster, idleShare }: Target,
   count: number,
   call: (index: number) => Promise<unknown>,
 ): Promise<Rate> {
   const before = await leaderUsage(cluster);
   const { rate } = await runMany({ count, parallel: CALLERS }, call);
   const after = await leaderUsage(cluster);
-  const cpuSeconds = before.pid === after.pid ? after.cpuSeconds - before.cpuSeconds : Number.NaN;
-  return { perSecond: rate, perCpuSecond: count / cpuSeconds };
+  if (before.pid !== after.pid) return { perSecond: rate, perCpuSecond: Number.NaN };
+  const seconds = (after.atMs - before.atMs) / 1_000;
+  const cpuSeconds = after.cpuSeconds - before.cpuSeconds - idleShare * seconds;
+  return { perSecond: rate, perCpuSecond: ((1 - idleShare) * count) / cpuSeconds };
 }
