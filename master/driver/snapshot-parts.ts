@@ -1,4 +1,4 @@
-import { equalBytes, toHex } from "../../shared/base/bytes.ts";
+import { concatBytes, equalBytes, toHex } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { Digest } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
@@ -22,6 +22,12 @@ export const LAST_KEY = new Uint8Array(KEY_BYTES_MAX).fill(0xff);
  * message removes the rows of at most these ranges, and the stall timeout applies to a bounded amount of work.
  */
 const RANGES_PASSED_MAX = 4;
+
+/**
+ * Size of the rows that one turn of the event loop reads, encodes and hashes. 512 KiB took up to 76 ms of CPU time
+ * when the pages of the store were not mapped yet.
+ */
+const TURN_BYTES = 64 * 1024;
 
 /** The head of one message of a transfer of a whole state. The body of a part has the rows. */
 export type PartsHead =
@@ -163,24 +169,36 @@ class PartsSender {
   /** Hashes and sends the rows with `start` <= key < `end`. */
   async sendRange(start: Uint8Array, end: Uint8Array): Promise<void> {
     await this.flush();
-    for (const slice of slicesOf(this.#reader, { start, end }, this.#options.partBytes)) {
-      const body = encodePairs(slice);
-      this.rows.add(slice, body);
-      await this.#sendPart(slice.length, body);
+    const part = new Part();
+    for await (const { rowCount, body } of this.#hashedSlices(start, end)) {
+      if (part.bytes > 0 && part.bytes + body.length > this.#options.partBytes) {
+        await this.#sendPart(part.rowCount, part.take());
+      }
+      part.add(rowCount, body);
     }
+    if (part.bytes > 0) await this.#sendPart(part.rowCount, part.take());
   }
 
   /** Hashes the rows of a range. Returns the digest of the range. */
   async hashRange(start: Uint8Array, end: Uint8Array): Promise<Digest> {
-    const { clock, hasher, partBytes } = this.#options;
-    const digest = hasher.stream();
-    for (const slice of slicesOf(this.#reader, { start, end }, partBytes)) {
+    const digest = this.#options.hasher.stream();
+    for await (const { body } of this.#hashedSlices(start, end)) digest.update(body);
+    return digest.digest();
+  }
+
+  /** Reads, encodes and hashes the rows of a range, one slice in each turn of the event loop. */
+  async *#hashedSlices(
+    start: Uint8Array,
+    end: Uint8Array,
+  ): AsyncGenerator<{ readonly rowCount: number; readonly body: Uint8Array }, void, void> {
+    const { clock, partBytes } = this.#options;
+    const sliceBytes = Math.min(TURN_BYTES, partBytes);
+    for (const slice of slicesOf(this.#reader, { start, end }, sliceBytes)) {
       const body = encodePairs(slice);
       this.rows.add(slice, body);
-      digest.update(body);
+      yield { rowCount: slice.length, body };
       await clock.yieldTurn();
     }
-    return digest.digest();
   }
 
   /**
@@ -188,11 +206,17 @@ class PartsSender {
    * larger than a part. The last ones wait for the next range or for `flush`.
    */
   async sendHashedRange(start: Uint8Array, end: Uint8Array): Promise<void> {
+    const { clock, partBytes } = this.#options;
+    let turnBytes = 0;
     for (const pair of this.#reader.range({ start, end })) {
       const sizeBytes = sizeOfPair(pair);
-      if (this.#pendingBytes + sizeBytes > this.#options.partBytes) await this.flush();
+      if (this.#pendingBytes + sizeBytes > partBytes) await this.flush();
       this.#pending.push(pair);
       this.#pendingBytes += sizeBytes;
+      turnBytes += sizeBytes;
+      if (turnBytes < TURN_BYTES) continue;
+      turnBytes = 0;
+      await clock.yieldTurn();
     }
   }
 
@@ -208,6 +232,28 @@ class PartsSender {
     this.sentCount += entryCount;
     await this.#send({ kind: "part", entryCount }, body);
     await this.#options.clock.yieldTurn();
+  }
+}
+
+/** The encoded rows of the part that is sent next. */
+class Part {
+  rowCount = 0;
+  bytes = 0;
+  #bodies: Uint8Array[] = [];
+
+  add(rowCount: number, body: Uint8Array): void {
+    this.rowCount += rowCount;
+    this.bytes += body.length;
+    this.#bodies.push(body);
+  }
+
+  /** Returns the encoding of all rows, and empties the part. */
+  take(): Uint8Array {
+    const body = concatBytes(this.#bodies);
+    this.#bodies = [];
+    this.rowCount = 0;
+    this.bytes = 0;
+    return body;
   }
 }
 
