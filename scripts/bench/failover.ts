@@ -1,11 +1,15 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import type { LocalCluster } from "../../client/cli/cluster/local-cluster.ts";
-import { isAshlarError } from "../../shared/base/errors.ts";
 import { median } from "../statistics.ts";
 import type { BenchContext } from "./bench-context.ts";
+import type { Acknowledged } from "./failover-writer.ts";
 import { leaderNode } from "./leader-node.ts";
 import { atMost } from "./measurement.ts";
 
+const WRITER_PROGRAM = fileURLToPath(new URL("./failover-writer.js", import.meta.url));
 /** Faults of the suite `failover`. */
 const FAULTS = { kills: 50, stops: 20 };
 /** Time for which a leader is stopped: longer than the other members need to elect a new leader. */
@@ -36,17 +40,11 @@ export async function measureLosses(
   bench: BenchContext,
   { suite, ofWhat = "", faults }: Losses,
 ): Promise<void> {
-  const writer = new Writer(bench);
-  const running = writer.run();
-  try {
-    const killed = await gapsOf(bench, writer, { count: faults.kills, signal: "SIGKILL" });
-    report(bench, { suite, name: `kill -9 of the leader${ofWhat}` }, killed);
-    const stopped = await gapsOf(bench, writer, { count: faults.stops, signal: "SIGSTOP" });
-    report(bench, { suite, name: `SIGSTOP of the leader${ofWhat}` }, stopped);
-  } finally {
-    writer.stop();
-    await running;
-  }
+  await using writer = await Writer.start(bench.cluster);
+  const killed = await gapsOf(bench, writer, { count: faults.kills, signal: "SIGKILL" });
+  report(bench, { suite, name: `kill -9 of the leader${ofWhat}` }, killed);
+  const stopped = await gapsOf(bench, writer, { count: faults.stops, signal: "SIGSTOP" });
+  report(bench, { suite, name: `SIGSTOP of the leader${ofWhat}` }, stopped);
 }
 
 async function gapsOf(
@@ -59,9 +57,11 @@ async function gapsOf(
   for (let round = 0; round < fault.count; round += 1) {
     const { node } = await leaderNode(cluster);
     await sleep(300); // Varies the moment of the fault relative to the recovery before it.
-    const lostMs = performance.now();
+    const lostMs = performance.timeOrigin + performance.now();
+    // The first write after the loss may be acknowledged before the killed process is gone.
+    const next = writer.nextAfter(lostMs);
     await cluster.kill(node.name, fault.signal);
-    gaps.push((await writer.nextAfter(lostMs)) / 1000);
+    gaps.push((await next) / 1000);
     await recover(cluster, node.name, { signal: fault.signal, lostMs });
   }
   return gaps;
@@ -76,7 +76,7 @@ async function recover(
     await cluster.start(name);
     return;
   }
-  await sleep(Math.max(0, lostMs + STOP_MS - performance.now()));
+  await sleep(Math.max(0, lostMs + STOP_MS - performance.timeOrigin - performance.now()));
   await cluster.kill(name, "SIGCONT");
 }
 
@@ -96,45 +96,43 @@ function report(
   }
 }
 
-/** Creates one file after another until it is stopped. */
-class Writer {
-  readonly #bench: BenchContext;
-  #isStopped = false;
-  readonly #listeners = new Set<(startedMs: number) => void>();
+/** A process that creates one file after another: see failover-writer.ts. */
+class Writer implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #listeners = new Set<(create: Acknowledged) => void>();
 
-  constructor(bench: BenchContext) {
-    this.#bench = bench;
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    child.on("message", (create: Acknowledged) => {
+      for (const listener of this.#listeners) listener(create);
+    });
   }
 
-  async run(): Promise<void> {
-    const { fileSystem } = this.#bench;
-    await fileSystem.mkdir(DIRECTORY);
-    for (let number = 0; !this.#isStopped; number += 1) {
-      const startedMs = performance.now();
-      try {
-        await fileSystem.create(`${DIRECTORY}/${number}`);
-        for (const listener of this.#listeners) listener(startedMs);
-      } catch (error) {
-        // An election may take longer than the timeout of one call. The next call follows
-        // immediately.
-        if (!isAshlarError(error)) throw error;
-      }
-    }
+  /** Resolves when the first create is acknowledged. */
+  static async start({ masters, clusterId }: LocalCluster): Promise<Writer> {
+    const child = fork(WRITER_PROGRAM, [clusterId, DIRECTORY, ...masters]);
+    const writer = new Writer(child);
+    await once(child, "message");
+    return writer;
   }
 
-  stop(): void {
-    this.#isStopped = true;
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = once(this.#child, "exit");
+    this.#child.disconnect();
+    await ended;
   }
 
   /**
    * Resolves with the ms from `lostMs` to the first acknowledged write that was started after it.
+   *
+   * @param lostMs as `performance.timeOrigin + performance.now()`
    */
   nextAfter(lostMs: number): Promise<number> {
     return new Promise((resolve) => {
-      const listener = (startedMs: number): void => {
+      const listener = ({ startedMs, endedMs }: Acknowledged): void => {
         if (startedMs < lostMs) return;
         this.#listeners.delete(listener);
-        resolve(performance.now() - lostMs);
+        resolve(endedMs - lostMs);
       };
       this.#listeners.add(listener);
     });
