@@ -92,6 +92,7 @@ export const CLUSTER_COMMANDS: readonly CommandDefinition[] = [
         description:
           "close: rotate the key of intents also if it is closed; refused if its version is another one",
         parse: (text) => parseCount(text, "--rotate", 1),
+        valueKind: "number",
       },
     ],
     examples: [

@@ -41,9 +41,10 @@ async function* interrupted(
 async function corrupt(directory: string, sizeMin: number, offset: number): Promise<number> {
   let count = 0;
   for (const name of await readdir(directory, { recursive: true })) {
+    if (name.startsWith("stores")) continue;
     const path = join(directory, name);
     const facts = await stat(path);
-    if (!facts.isFile() || facts.size < sizeMin || name.startsWith("stores")) continue;
+    if (!facts.isFile() || facts.size < sizeMin) continue;
     const file = await open(path, "r+");
     const byte = new Uint8Array(1);
     await file.read(byte, 0, 1, offset);

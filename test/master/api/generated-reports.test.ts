@@ -55,7 +55,8 @@ describe("any request of a registered chunkserver", () => {
         fc.asyncProperty(requests, async (request) => {
           try {
             const parsed = method.parseRequest(request);
-            const answer = await leader.call(connection, method, parsed);
+            const call = leader.call(connection, method, parsed);
+            const answer = await leader.clock.advanceFor(call, "the answer", 1_000);
             method.parseResponse(method.encodeResponse(answer));
             answeredCount += 1;
           } catch (error) {
