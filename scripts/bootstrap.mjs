@@ -39,7 +39,7 @@ export function ensureReady() {
 export function ensureInstalled() {
   const { dependencies, devDependencies } = readJson(join(ROOT, "package.json"));
   const wanted = Object.entries({ ...dependencies, ...devDependencies });
-  if (wanted.every(([name, version]) => installedVersion(name) === version)) return;
+  if (wanted.every(([name, pin]) => installedVersion(name) === versionOf(pin))) return;
 
   say("installing the packages of package-lock.json");
   // Not `npm ci`: it deletes node_modules, which another process may be using.
@@ -101,6 +101,11 @@ function fingerprintOfSources() {
     hash.update(`${file} ${size} ${mtimeMs}\n`);
   }
   return hash.digest("hex");
+}
+
+/** Returns the version of a pin: "1.2.3", or "npm:name@1.2.3" for a package under another name. */
+function versionOf(pin) {
+  return pin.startsWith("npm:") ? pin.slice(pin.lastIndexOf("@") + 1) : pin;
 }
 
 function installedVersion(name) {
