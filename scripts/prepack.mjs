@@ -30,11 +30,22 @@ function writeRuntimeManifests(directory) {
   const { devDependencies: _, ...manifest } = readJson("package.json");
   const lock = readJson("package-lock.json");
   delete lock.packages[""].devDependencies;
-  for (const [path, { dev, devOptional, peer }] of Object.entries(lock.packages)) {
-    if (dev || devOptional || peer) delete lock.packages[path];
+  const named = new Set();
+  for (const [path, { dev, devOptional, peer, ...each }] of Object.entries(lock.packages)) {
+    if (dev || peer) delete lock.packages[path];
+    else if (!devOptional) addAll(named, { ...each.dependencies, ...each.optionalDependencies });
+  }
+  // Of a development dependency and of an optional one, or of an optional peer: only the former is installed.
+  for (const [path, { devOptional }] of Object.entries(lock.packages)) {
+    const name = path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length);
+    if (devOptional && !named.has(name)) delete lock.packages[path];
   }
   writeFileSync(join(directory, "package.json"), JSON.stringify(manifest));
   writeFileSync(join(directory, "package-lock.json"), JSON.stringify(lock));
+}
+
+function addAll(names, packages) {
+  for (const name of Object.keys(packages)) names.add(name);
 }
 
 /**
