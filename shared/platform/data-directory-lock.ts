@@ -6,15 +6,26 @@ import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { AshlarError } from "../base/errors.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
+import { readBootId, readProcessStat } from "./procfs.ts";
 
 // Descriptors, not `FileHandle`: garbage collection closes a handle that is no longer referenced,
 // which would release the lock.
 const open = promisify(openCallback);
 const close = promisify(closeCallback);
 
-/** Names the process that uses the directory, for people. The lock is not this file. */
+/**
+ * Names the process that uses the directory: for people, and for version 0.1.0, whose lock is this file. Ours is not.
+ */
 const HOLDER_NAME = "ashlar.lock";
-const HOLDER_TEXT = `process ${process.pid} on ${hostname()}\n`;
+
+/** The fields of version 0.1.0, which refuses a directory whose holder runs, and a text for people. */
+interface Holder {
+  readonly pid: number;
+  readonly startTicks: string | null;
+  readonly bootId: string | null;
+  /** Version 0.1.0 wrote none. */
+  readonly text?: string;
+}
 /** Exit status of flock(1) if another process holds the lock. */
 const STATUS_LOCKED = 1;
 
@@ -39,8 +50,9 @@ export async function lockDataDirectory(path: string): Promise<DataDirectoryLock
     await mkdir(path, { recursive: true });
     directory = await open(path, "r");
     await acquireLock(directory, path);
+    await refuseOldHolder(path);
     // Only a text for people: a full disk must not prevent the start.
-    await writeFile(`${path}/${HOLDER_NAME}`, HOLDER_TEXT).catch(() => {});
+    await writeFile(`${path}/${HOLDER_NAME}`, `${JSON.stringify(self())}\n`).catch(() => {});
   } catch (error) {
     if (directory !== null) await close(directory);
     throw error instanceof AshlarError ? error : diskError("lock", path, error);
@@ -87,9 +99,36 @@ function flockMissing(): AshlarError {
   });
 }
 
+function self(): Holder {
+  const { pid } = process;
+  const startTicks = readProcessStat(pid)?.startTicks ?? null;
+  return { pid, startTicks, bootId: readBootId(), text: `process ${pid} on ${hostname()}` };
+}
+
+/** @throws {AshlarError} ALREADY_EXISTS if a process of version 0.1.0, which has no lock of the kernel, runs */
+async function refuseOldHolder(path: string): Promise<void> {
+  const holder = await readHolder(path);
+  if (holder === null || holder.text !== undefined || holder.bootId !== readBootId()) return;
+  const found = readProcessStat(holder.pid);
+  const isRunning = found !== null && found.state !== "Z" && found.startTicks === holder.startTicks;
+  if (isRunning) throw inUseBy(path, `process ${holder.pid} of version 0.1.0`);
+}
+
+/** Returns null if the file is missing or names no process. */
+async function readHolder(path: string): Promise<Holder | null> {
+  try {
+    const holder = JSON.parse(await readFile(`${path}/${HOLDER_NAME}`, "utf8")) as Holder | null;
+    return Number.isSafeInteger(holder?.pid) ? holder : null;
+  } catch {
+    return null;
+  }
+}
+
 async function inUse(path: string): Promise<AshlarError> {
-  const holder = await readFile(`${path}/${HOLDER_NAME}`, "utf8").catch(() => "");
-  const by = /^process .+$/m.exec(holder)?.[0] ?? "another process";
+  return inUseBy(path, (await readHolder(path))?.text ?? "another process");
+}
+
+function inUseBy(path: string, by: string): AshlarError {
   return new AshlarError("ALREADY_EXISTS", `Cannot use ${path}: it is locked by ${by}`, {
     hint: "Stop that process, or choose another data directory",
     details: { path, holder: by },

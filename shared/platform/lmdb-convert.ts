@@ -2,7 +2,7 @@ import { statfsSync, statSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { AshlarError } from "../base/errors.ts";
 import type { Disk } from "../ports/disk.ts";
-import { type Database, openDatabase } from "./lmdb-database.ts";
+import { type Database, entryCountOf, openDatabase } from "./lmdb-database.ts";
 import { lmdbCommitError } from "./lmdb-error.ts";
 import { markSuspect } from "./lmdb-inspect.ts";
 
@@ -10,6 +10,9 @@ import { markSuspect } from "./lmdb-inspect.ts";
 const CONVERTED = "converted";
 /** Size of one commit. Large commits free pages that later ones cannot use at once. */
 const COMMIT_BYTES = 4 * 1024 * 1024;
+
+/** Space that stays free: below it a failed commit counts as one of a full disk. */
+const RESERVE_BYTES = 8 * 1024 * 1024;
 
 interface Row {
   readonly key: Uint8Array;
@@ -22,23 +25,32 @@ interface Row {
  * some seconds. If the process dies, the next open begins again.
  *
  * @param path that of the store, which is `name` on `disk`
- * @throws {AshlarError} NO_SPACE: nothing has changed
+ * @throws {AshlarError} NO_SPACE, STORE_CORRUPT if the store lacks rows: it has not changed
  */
 export async function convertStore(disk: Disk, path: string, name: string): Promise<void> {
   await markSuspect(path);
   await disk.removeTree(`${name}/${CONVERTED}`);
   checkSpace(path);
   await disk.makeDirectory(`${name}/${CONVERTED}`);
-  await copyRows(path, `${path}/${CONVERTED}`);
+  try {
+    await copyRows(path, `${path}/${CONVERTED}`);
+  } catch (error) {
+    await disk.removeTree(`${name}/${CONVERTED}`); // It may fill the disk.
+    throw error;
+  }
   await rename(`${path}/${CONVERTED}/data.mdb`, `${path}/data.mdb`);
   await disk.removeTree(`${name}/${CONVERTED}`);
   await disk.syncDirectory(name);
 }
 
-function checkSpace(path: string): void {
-  const neededBytes = statSync(`${path}/data.mdb`).size;
+function availableBytesOf(path: string): number {
   const { bavail, bsize } = statfsSync(path);
-  const availableBytes = bavail * bsize;
+  return bavail * bsize;
+}
+
+function checkSpace(path: string): void {
+  const neededBytes = statSync(`${path}/data.mdb`).size + RESERVE_BYTES;
+  const availableBytes = availableBytesOf(path);
   if (availableBytes >= neededBytes) return;
   throw new AshlarError(
     "NO_SPACE",
@@ -54,8 +66,10 @@ async function copyRows(from: string, to: string): Promise<void> {
     try {
       let rows: Row[] = [];
       let bytes = 0;
+      let count = 0;
       for (const { key, value } of source.getRange({})) {
         rows.push({ key, value: new Uint8Array(value) });
+        count += 1;
         bytes += key.length + value.length;
         if (bytes < COMMIT_BYTES) continue;
         await commitRows(to, target, rows);
@@ -63,12 +77,25 @@ async function copyRows(from: string, to: string): Promise<void> {
         bytes = 0;
       }
       if (rows.length > 0) await commitRows(to, target, rows);
+      // A range ends at a damaged page without an error.
+      const expected = entryCountOf(source);
+      if (count !== expected) throw incomplete(from, { expected, count });
     } finally {
       await target.close();
     }
   } finally {
     await source.close();
   }
+}
+
+function incomplete(
+  path: string,
+  { expected, count }: { readonly expected: number; readonly count: number },
+): AshlarError {
+  return new AshlarError(
+    "STORE_CORRUPT",
+    `Cannot convert the store ${path}: expected ${expected} rows: ${count} can be read`,
+  );
 }
 
 /** @throws {AshlarError} see `lmdbCommitError` */
@@ -79,6 +106,6 @@ async function commitRows(path: string, target: Database, rows: readonly Row[]):
       for (const { key, value } of rows) target.put(key, value).catch(() => {});
     });
   } catch (error) {
-    throw await lmdbCommitError({ path, isFull: false }, error);
+    throw await lmdbCommitError({ path, isFull: availableBytesOf(path) < RESERVE_BYTES }, error);
   }
 }

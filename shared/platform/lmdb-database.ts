@@ -64,3 +64,8 @@ export function openDatabase(path: string, { readOnly = false } = {}): Database 
     throw lmdbOpenError(path, error);
   }
 }
+
+/** Returns the number of rows that the environment states. A damaged page hides some from a range. */
+export function entryCountOf(database: Database): number {
+  return (database.getStats() as { readonly entryCount: number }).entryCount;
+}

@@ -55,8 +55,10 @@ const READ_SCRIPT = `
   const { open } = require(process.argv[1]);
   const path = process.argv[2];
   const store = open({ path, readOnly: true, noSubdir: false, keyEncoding: "binary", encoding: "binary" });
-  for (const entry of store.getRange({})) entry.value.length;
-  store.close().then(() => process.exit(0));
+  let count = 0;
+  for (const entry of store.getRange({})) count += entry.value.length >= 0 ? 1 : 0;
+  const isComplete = count === store.getStats().entryCount; // A range ends at some damaged pages.
+  store.close().then(() => process.exit(isComplete ? 0 : 1));
 `;
 
 /**
@@ -73,10 +75,8 @@ export async function inspectStore(path: string): Promise<StoreCondition> {
   if (shape === "foreign") return "damaged";
   if (shape === "empty") return "new";
   const isOwn = await hasOwner(path);
-  const isSuspect =
-    shape === "short" ||
-    (await exists(`${path}/${MARKER_NAME}`)) ||
-    (!isOwn && (await exists(`${path}/${OWNER_NAME}`)));
+  // The conversion reads every row, and must not end this process.
+  const isSuspect = shape === "short" || !isOwn || (await exists(`${path}/${MARKER_NAME}`));
   if (isSuspect && !(await canBeRead(path))) return "damaged";
   return isOwn ? "sound" : "foreign-list";
 }

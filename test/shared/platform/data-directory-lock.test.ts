@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readdir, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { lockDataDirectory } from "../../../shared/platform/data-directory-lock.ts";
+import { readBootId, readProcessStat } from "../../../shared/platform/procfs.ts";
 import { MODULE_FLAGS, moduleUrl } from "../../support/repository.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 
@@ -91,6 +92,23 @@ describe("data directory lock", () => {
       await assert.rejects(lockDataDirectory(directory.path), inUseBy("another process"));
       await lock.release();
     }
+  });
+
+  it("is refused while a process of version 0.1.0 runs, whose lock is a file, and states itself to it", async () => {
+    await using directory = await TempDirectory.make();
+    const file = `${directory.path}/ashlar.lock`;
+    const child = spawn("sleep", ["60"]);
+    const startTicks = readProcessStat(child.pid as number)?.startTicks;
+    const holder = { pid: child.pid, startTicks, bootId: readBootId() };
+    await writeFile(file, JSON.stringify(holder));
+    await assert.rejects(lockDataDirectory(directory.path), inUseBy(`process ${child.pid} of`));
+    assert.deepEqual(JSON.parse(await readFile(file, "utf8")), holder);
+    await kill(child);
+    await using _lock = await lockDataDirectory(directory.path);
+    const own = JSON.parse(await readFile(file, "utf8"));
+    assert.equal(own.pid, process.pid);
+    assert.equal(own.bootId, readBootId());
+    assert.equal(own.startTicks, readProcessStat(process.pid)?.startTicks);
   });
 
   it("is acquired by exactly one of many concurrent processes", async () => {

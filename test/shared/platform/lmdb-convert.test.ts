@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readlink, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
+import { isAshlarError } from "../../../shared/base/errors.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 
@@ -122,5 +123,28 @@ describe("a store of version 0.1.0", () => {
     await checkRows(directory.path);
     assert.equal(await readlink(`${path}/opening`), "lmdb-2");
     assert.equal(existsSync(`${path}/converted`), false);
+  });
+
+  it("is not replaced if it has a damaged page, at which lmdb may end a range without an error", async () => {
+    await using directory = await TempDirectory.make();
+    const path = `${directory.path}/s`;
+    await writeAsBefore(path);
+    const sound = await readFile(`${path}/data.mdb`);
+    let damagedCount = 0;
+    for (let page = 3; page < sound.length / 4096; page += 97) {
+      const bytes = Buffer.from(sound);
+      for (let at = 0; at < 4096; at += 1) bytes[page * 4096 + at] = (at * 37 + page) & 255;
+      await rm(path, { recursive: true });
+      await mkdir(path);
+      await writeFile(`${path}/data.mdb`, bytes);
+      try {
+        await checkRows(directory.path); // The page was free.
+      } catch (error) {
+        assert.ok(isAshlarError(error, "STORE_CORRUPT"), String(error));
+        assert.ok(bytes.equals(await readFile(`${path}/data.mdb`)));
+        damagedCount += 1;
+      }
+    }
+    assert.ok(damagedCount > 0);
   });
 });
