@@ -1,18 +1,16 @@
-import { statfsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { AshlarError } from "../base/errors.ts";
 import type { Disk } from "../ports/disk.ts";
 import { type Database, entryCountOf, openDatabase } from "./lmdb-database.ts";
 import { lmdbCommitError } from "./lmdb-error.ts";
 import { markSuspect } from "./lmdb-inspect.ts";
+import { availableBytesOf, RESERVE_BYTES } from "./lmdb-space.ts";
 
 /** Directory of the new environment, in that of the store. A crash leaves it behind. */
 const CONVERTED = "converted";
 /** Size of one commit. Large commits free pages that later ones cannot use at once. */
 const COMMIT_BYTES = 4 * 1024 * 1024;
-
-/** Space that stays free: below it a failed commit counts as one of a full disk. */
-const RESERVE_BYTES = 8 * 1024 * 1024;
 
 interface Row {
   readonly key: Uint8Array;
@@ -41,11 +39,6 @@ export async function convertStore(disk: Disk, path: string, name: string): Prom
   await rename(`${path}/${CONVERTED}/data.mdb`, `${path}/data.mdb`);
   await disk.removeTree(`${name}/${CONVERTED}`);
   await disk.syncDirectory(name);
-}
-
-function availableBytesOf(path: string): number {
-  const { bavail, bsize } = statfsSync(path);
-  return bavail * bsize;
 }
 
 function checkSpace(path: string): void {

@@ -1,4 +1,4 @@
-import { statfsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import type { Transaction } from "lmdb";
 import { assert } from "../base/assert.ts";
 import { AshlarError } from "../base/errors.ts";
@@ -15,6 +15,7 @@ import { convertStore } from "./lmdb-convert.ts";
 import { type Database, openDatabase } from "./lmdb-database.ts";
 import { lmdbCommitError } from "./lmdb-error.ts";
 import { inspectStore, NEW_STORE_BYTES, withOpeningMarker } from "./lmdb-inspect.ts";
+import { availableBytesOf, RESERVE_BYTES } from "./lmdb-space.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { type RangeRest, rangeInBatches } from "./range-batches.ts";
 import { checkChanges, checkStoreName } from "./store-check.ts";
@@ -22,12 +23,6 @@ import { checkChanges, checkStoreName } from "./store-check.ts";
 /** Smallest key of LMDB. In the port, an empty `start` means the beginning of the store. */
 const FIRST_KEY = Uint8Array.of(0);
 
-/*
- * LMDB reports EIO for a full disk ("short write, filesystem full?", mdb_page_flush) as well as for
- * a failed disk. Therefore a commit is refused before the disk is full, and an EIO without free
- * space is reported as NO_SPACE.
- */
-const RESERVE_BYTES = 8 * 1024 * 1024;
 /** Removals may use most of the reserve. Otherwise a full store could not be emptied. */
 const REMOVAL_RESERVE_BYTES = 1024 * 1024;
 /**
@@ -196,7 +191,7 @@ class LmdbStore implements OrderedStore {
       assert(committed, "a batch without conditions is committed or fails");
       this.#currentReader = null;
     } catch (error) {
-      const isFull = this.#availableBytes() < RESERVE_BYTES;
+      const isFull = availableBytesOf(this.#path) < RESERVE_BYTES;
       const failure = await lmdbCommitError({ path: this.#path, isFull }, error);
       if (failure.code !== "NO_SPACE") this.#state = "failed";
       throw failure;
@@ -257,18 +252,12 @@ class LmdbStore implements OrderedStore {
       if (value !== null) bytes += key.length + value.length + CHANGE_OVERHEAD_BYTES;
     }
     const neededBytes = bytes === 0 ? REMOVAL_RESERVE_BYTES : bytes + RESERVE_BYTES;
-    const availableBytes = this.#availableBytes();
+    const availableBytes = availableBytesOf(this.#path);
     if (availableBytes >= neededBytes) return;
     throw new AshlarError(
       "NO_SPACE",
       `Cannot commit to the store ${this.#path}: expected ${neededBytes} free bytes: current value is ${availableBytes}`,
     );
-  }
-
-  /** The synchronous call takes 3 µs, little compared to a sync to disk. */
-  #availableBytes(): number {
-    const { bavail, bsize } = statfsSync(this.#path);
-    return bavail * bsize;
   }
 
   /**

@@ -10,7 +10,8 @@ const SLICE_MS = 5;
  * the turn would last until the last handler has started: timers, the consensus and messages of peers
  * would wait for it.
  *
- * The number of waiting calls is bounded: each is in progress for its connection.
+ * Each waiting call is in progress for its connection, until it is cancelled: then its place stays taken until
+ * its turn, which ends at once. The work of a handler after its first wait is not in the slice.
  */
 export class CallTurns {
   readonly #clock: Clock;
