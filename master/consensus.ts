@@ -72,6 +72,14 @@ export interface Applied {
   readonly outcome: unknown;
 }
 
+/** The messages of a member are refused, and replication with it makes no progress. */
+export interface Refusal {
+  /** Time since the first refused message after the last progress. */
+  readonly forMs: number;
+  /** The expected and the actual value, as a part of a sentence. */
+  readonly reason: string;
+}
+
 /** View of one member of its group. */
 export interface ConsensusStatus {
   readonly memberId: MemberId;
@@ -97,6 +105,11 @@ export interface ConsensusStatus {
    * if it does.
    */
   readonly waitingReason: string | null;
+  /**
+   * Why this member refuses the messages of its leader, and so does not follow it. Null if it does not
+   * refuse them.
+   */
+  readonly refusal: Refusal | null;
   /** Known addresses of all masters. */
   readonly masters: readonly string[];
   /** Addresses of those masters that are learners, as of the applied entries. */
@@ -143,5 +156,7 @@ export interface MemberStatus {
     readonly matchIndex: LogIndex;
     /** Whether a message of the member arrived within the last election timeout. */
     readonly isActive: boolean;
+    /** Why the messages of the member are refused. Null if they are not. */
+    readonly refusal: Refusal | null;
   } | null;
 }

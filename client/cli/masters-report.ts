@@ -58,6 +58,7 @@ interface ProbedMaster {
   readonly committed_index: null;
   readonly applied_index: null;
   readonly clock_ahead_ms: null;
+  readonly refusal: null;
   readonly vote: "voter" | "learner";
   /** Why the master did not answer; null if it did. */
   readonly problem: string | null;
@@ -71,6 +72,7 @@ function jsonMaster({ address, answer, problem, isVoter }: MasterProbe): ProbedM
     committed_index: null,
     applied_index: null,
     clock_ahead_ms: null,
+    refusal: null,
   } as const;
   return { member_id: memberId, address, role, term, ...unknown, vote, problem };
 }

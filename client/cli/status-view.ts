@@ -142,6 +142,13 @@ export function paintedServer(
   return painted(output, isDiskFailed ? "disk failed" : state, cells);
 }
 
+/** Returns the value of the key `refusal` of a master: null if it follows the leader. */
+export function refusalJson(
+  refusal: ClusterStatus["masters"][number]["refusal"] | null,
+): { readonly for_ms: number; readonly reason: string } | null {
+  return refusal ? { for_ms: refusal.forMs, reason: refusal.reason } : null;
+}
+
 /** Returns the state of a chunkserver in words. */
 export function serverState({
   state,

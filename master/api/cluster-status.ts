@@ -19,9 +19,10 @@ export interface StatusDeps {
 
 /** Returns the status that this member reports about itself. */
 export function masterStatusOf(status: ConsensusStatus): MasterStatus {
-  const { memberId, role, term, lastIndex, committedIndex, appliedIndex } = status;
+  const { memberId, role, term, lastIndex, committedIndex, appliedIndex, refusal } = status;
   const address = status.members.find((member) => member.id === memberId)?.address ?? "";
-  return { memberId, address, role, term, lastIndex, committedIndex, appliedIndex };
+  const own = { memberId, address, role, term, lastIndex, committedIndex, appliedIndex };
+  return refusal === null ? own : { ...own, refusal };
 }
 
 /**
@@ -31,9 +32,17 @@ export function masterStatusOf(status: ConsensusStatus): MasterStatus {
  */
 export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<ClusterStatus> {
   const skews = deps.clock.skews();
+  const { members } = deps.consensus.membership();
   const masters = (await Promise.all(masterStatuses(deps))).map((master) => {
     const skewMs = skews?.get(master.memberId);
-    return skewMs === undefined ? master : { ...master, clockAheadMs: Math.round(skewMs) };
+    // A refusal by the leader, or one that the master has reported itself.
+    const member = members.find(({ id }) => id === master.memberId);
+    const refusal = member?.progress?.refusal ?? master.refusal;
+    return {
+      ...master,
+      ...(skewMs === undefined ? {} : { clockAheadMs: Math.round(skewMs) }),
+      ...(refusal === undefined ? {} : { refusal }),
+    };
   });
   const namespace = deps.namespace();
   const facts = requireFacts(namespace);
@@ -53,6 +62,9 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
     mastersTotal: masters.length,
     mastersReachable: masters.filter((master) => master.role !== "unreachable").length,
     clocks: masters.map(({ memberId, clockAheadMs = 0 }) => ({ memberId, aheadMs: clockAheadMs })),
+    refused: masters.flatMap(({ memberId, refusal }) =>
+      refusal ? [{ memberId, ...refusal }] : [],
+    ),
     timeAheadMs: deps.clock.aheadMs() ?? 0,
     servers: chunkservers.map(({ state, lastHeardMsAgo, ...server }) => ({
       ...server,

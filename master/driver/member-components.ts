@@ -67,7 +67,7 @@ export function makeMembershipChanger(
   deps: MemberDeps,
   callbacks: Pick<
     MembershipChangerOptions,
-    "proposals" | "wake" | "haltReason" | "isReady" | "appliedIndex"
+    "proposals" | "refused" | "wake" | "haltReason" | "isReady" | "appliedIndex"
   >,
 ): MembershipChanger {
   const { options, own, timing, node, membershipState } = deps;

@@ -80,14 +80,11 @@ export class Member implements Driver {
     this.#leadership = deps.node.status();
     this.#proposals = new Proposals(deps.limits);
     this.#reads = new Reads({ retryAfterMs: deps.timing.electionTimeoutMsMin });
-    this.#statusTracker = new StatusTracker({
-      node: deps.node,
-      membershipState: deps.membershipState,
-      founding: deps.founding,
-      appliedIndex: () => this.stateMachine.appliedIndex,
-    });
     const onFailure = (error: AshlarError): void => this.#fail(error);
-    this.#refused = new RefusedMessages({ ...deps.options.env, onLogLost: onFailure });
+    const { node } = deps;
+    this.#refused = new RefusedMessages({ ...deps.options.env, node, onLogLost: onFailure });
+    const appliedIndex = (): LogIndex => this.stateMachine.appliedIndex;
+    this.#statusTracker = new StatusTracker({ ...deps, refused: this.#refused, appliedIndex });
     this.#loop = this.#makeLoop();
     const isRunning = (): boolean => this.#haltReason === null;
     const wake = (): void => this.#loop.wake();
@@ -395,6 +392,7 @@ export class Member implements Driver {
     });
     return makeMembershipChanger(this.#deps, {
       proposals: this.#proposals,
+      refused: this.#refused,
       wake: () => this.#loop.wake(),
       haltReason: () => this.#haltReason,
       isReady: () => this.#statusTracker.status().isReady,

@@ -21,6 +21,7 @@ import { commitUnknown, noLeader, notLeader } from "./member-errors.ts";
 import { encodeMemberRecords, type MemberRecord, memberIdsOf } from "./membership-record.ts";
 import type { MembershipState } from "./membership-state.ts";
 import type { Proposals } from "./proposals.ts";
+import type { RefusedMessages } from "./refused-messages.ts";
 
 /** Interval in which conditions of the core are checked, in milliseconds. */
 const POLL_MS = 10;
@@ -30,6 +31,7 @@ export interface MembershipChangerOptions {
   readonly node: RaftNode;
   readonly membershipState: MembershipState;
   readonly proposals: Proposals;
+  readonly refused: Pick<RefusedMessages, "refusalOf">;
   readonly clock: Clock;
   readonly log: Log;
   readonly electionTimeoutMsMin: number;
@@ -66,14 +68,17 @@ export class MembershipChanger {
 
   /** Returns the members and, on the leader, their replication progress. */
   view(): MembershipStatus {
-    const { membershipState, node } = this.#options;
+    const { membershipState, node, refused } = this.#options;
     const { membership } = membershipState;
     const { progress, id: ownId } = node.status();
     const members = membershipState.members.map(({ id, address }) => ({
       id,
       address,
       vote: voteOf(membership, id),
-      progress: id === ownId ? null : progressOf(progress.find((each) => each.id === id)),
+      progress: progressOf(
+        progress.find((each) => each.id === id && id !== ownId),
+        refused,
+      ),
     }));
     // Until the change is settled, the members that it removes may still be needed.
     return { isJoint: membership.votersOutgoing.length > 0 || !this.#isSettled(), members };
@@ -376,8 +381,10 @@ function voteOf(
 
 function progressOf(
   progress: ProgressStatus | undefined,
+  refused: Pick<RefusedMessages, "refusalOf">,
 ): MembershipStatus["members"][number]["progress"] {
   if (progress === undefined) return null;
-  const { state, matchIndex, isRecentlyActive } = progress;
-  return { state: state.kind, matchIndex, isActive: isRecentlyActive };
+  const { id, state, matchIndex, isRecentlyActive } = progress;
+  const refusal = refused.refusalOf(id);
+  return { state: state.kind, matchIndex, isActive: isRecentlyActive, refusal };
 }

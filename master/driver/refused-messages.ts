@@ -1,45 +1,113 @@
 import { AshlarError } from "../../shared/base/errors.ts";
+import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
+import type { Refusal } from "../consensus.ts";
 import type { Violation } from "../raft/check-message.ts";
 import type { Message } from "../raft/messages.ts";
+import type { RaftNode } from "../raft/raft.ts";
 
-/** Shortest time between two log lines: a peer may repeat such a message. */
-const LOG_INTERVAL_MS = 1_000;
+/** Shortest time between two log lines about one member: it repeats such a message at each heartbeat. */
+const LOG_INTERVAL_MS = 60_000;
+/** The messages of a member count as refused after this time in which replication made no progress. */
+const REFUSED_MS_MIN = 10_000;
+/** A refusal is over after this time without a refused message. */
+const QUIET_MS_MAX = 10_000;
 
 /** Dependencies of RefusedMessages. */
 export interface RefusedMessagesOptions {
   readonly clock: Clock;
   readonly log: Log;
+  readonly node: Pick<RaftNode, "status">;
   /** Called when this member has lost entries that it had acknowledged. It must stop. */
   readonly onLogLost: (error: AshlarError) => void;
 }
 
+/** The refused messages of one member, without a pause of QUIET_MS_MAX. */
+interface Episode {
+  /** Time of the first refused message since the last progress. */
+  beganMs: number;
+  lastMs: number;
+  loggedMs: number;
+  unloggedCount: number;
+  reason: string;
+  /** See `#progressOf`. */
+  progress: LogIndex;
+}
+
 /**
  * Logs the messages that the core has refused, and stops the member if one shows that acknowledged
- * entries are lost.
+ * entries are lost. Detects that replication with a member has ended because its messages are refused.
  */
 export class RefusedMessages {
   readonly #options: RefusedMessagesOptions;
-  #loggedMs = Number.NEGATIVE_INFINITY;
-  #unloggedCount = 0;
+  readonly #episodes = new Map<MemberId, Episode>();
 
   constructor(options: RefusedMessagesOptions) {
     this.#options = options;
   }
 
   note(message: Message, { reason, isLogLost }: Violation): void {
-    const { clock, log, onLogLost } = this.#options;
+    const { clock, onLogLost } = this.#options;
     const from = "from" in message ? message.from : message.to;
     const text = `Cannot accept ${message.kind} of member ${from}: ${reason}`;
     const nowMs = clock.monotonicMs();
-    if (nowMs - this.#loggedMs >= LOG_INTERVAL_MS) {
-      // A plain error: either a master has a bug, or the process is no master of this cluster.
-      const fields = { error: new Error(text), unloggedCount: this.#unloggedCount };
-      log.error("Refused a message of another master", fields);
-      this.#loggedMs = nowMs;
-      this.#unloggedCount = 0;
-    } else this.#unloggedCount += 1;
+    const episode = this.#episodeOf(from, nowMs);
+    episode.reason = reason;
+    episode.lastMs = nowMs;
+    if (nowMs - episode.loggedMs >= LOG_INTERVAL_MS) this.#log(text, episode);
+    else episode.unloggedCount += 1;
     if (isLogLost) onLogLost(new AshlarError("LOG_CORRUPT", text));
+  }
+
+  /**
+   * Returns why the messages of a member are refused. Null unless they have been refused for
+   * REFUSED_MS_MIN without progress: a member that is slow or silent is not refused.
+   */
+  refusalOf(member: MemberId): Refusal | null {
+    const episode = this.#episodes.get(member);
+    if (episode === undefined) return null;
+    const nowMs = this.#options.clock.monotonicMs();
+    const forMs = nowMs - episode.beganMs;
+    const isOver = nowMs - episode.lastMs >= QUIET_MS_MAX;
+    if (isOver || forMs < REFUSED_MS_MIN) return null;
+    if (episode.progress !== this.#progressOf(member)) return null;
+    return { forMs: Math.round(forMs), reason: episode.reason };
+  }
+
+  #episodeOf(member: MemberId, nowMs: number): Episode {
+    for (const [id, { lastMs }] of this.#episodes) {
+      if (nowMs - lastMs >= QUIET_MS_MAX) this.#episodes.delete(id);
+    }
+    const progress = this.#progressOf(member);
+    let episode = this.#episodes.get(member);
+    if (episode === undefined) {
+      const loggedMs = Number.NEGATIVE_INFINITY;
+      const begin = { beganMs: nowMs, lastMs: nowMs, loggedMs, unloggedCount: 0, reason: "" };
+      episode = { ...begin, progress };
+      this.#episodes.set(member, episode);
+    } else if (episode.progress !== progress) {
+      episode.progress = progress;
+      episode.beganMs = nowMs;
+    }
+    return episode;
+  }
+
+  /**
+   * Returns the index that grows while replication with `member` works: on the leader the matching
+   * index of the member, on another member its own commit index.
+   */
+  #progressOf(member: MemberId): LogIndex {
+    const { progress, committedIndex } = this.#options.node.status();
+    return progress.find(({ id }) => id === member)?.matchIndex ?? committedIndex;
+  }
+
+  #log(text: string, episode: Episode): void {
+    const { log, clock } = this.#options;
+    // A plain error: either a master has a bug, or the process is no master of this cluster.
+    const fields = { error: new Error(text), unloggedCount: episode.unloggedCount };
+    log.error("Refused a message of another master", fields);
+    episode.loggedMs = clock.monotonicMs();
+    episode.unloggedCount = 0;
   }
 }

@@ -5,12 +5,14 @@ import { NO_MEMBER } from "../raft/messages.ts";
 import type { BasicStatus, Leadership, RaftNode } from "../raft/raft.ts";
 import type { Founding } from "./founding.ts";
 import type { MembershipState } from "./membership-state.ts";
+import type { RefusedMessages } from "./refused-messages.ts";
 
 /** Dependencies and settings of a StatusTracker. */
 export interface StatusTrackerOptions {
   readonly node: RaftNode;
   readonly membershipState: MembershipState;
   readonly founding: Founding;
+  readonly refused: Pick<RefusedMessages, "refusalOf">;
   readonly appliedIndex: () => LogIndex;
 }
 
@@ -96,7 +98,7 @@ export class StatusTracker {
   /** Returns the current status. */
   status(): ConsensusStatus {
     this.#basicStatus ??= this.#options.node.basicStatus();
-    const { membershipState } = this.#options;
+    const { membershipState, refused } = this.#options;
     const appliedIndex = this.#options.appliedIndex();
     const { lastIndex, committedIndex } = this.#basicStatus;
     const { term, leaderId } = this.#leadership;
@@ -113,6 +115,7 @@ export class StatusTracker {
       members: membershipState.members,
       memberPhase: membershipState.memberPhase(appliedIndex),
       waitingReason: this.#options.founding.reason,
+      refusal: this.#isHalted ? null : refused.refusalOf(leaderId),
       masters: membershipState.masterAddresses(appliedIndex),
       learners: membershipState.learnerAddresses(appliedIndex),
     };

@@ -8,6 +8,12 @@ export interface HealthFacts {
   readonly mastersReachable: number;
   /** How far the clock of each master is ahead of their median, in milliseconds. */
   readonly clocks: readonly { readonly memberId: MemberId; readonly aheadMs: number }[];
+  /** The masters that run and do not follow the leader, because messages are refused. */
+  readonly refused: readonly {
+    readonly memberId: MemberId;
+    readonly forMs: number;
+    readonly reason: string;
+  }[];
   /** How far the time of the state is ahead of the clocks of the masters, in milliseconds. */
   readonly timeAheadMs: number;
   readonly servers: readonly ServerFacts[];
@@ -73,6 +79,7 @@ export function evaluateHealth(facts: HealthFacts): Health {
   const degraded = [
     ...settlingReasons(facts),
     ...masterReasons(facts),
+    ...refusedReasons(facts),
     ...clockReasons(facts),
     ...downReasons(facts, down),
     ...diskReasons(alive.length - writable.length),
@@ -126,6 +133,14 @@ function settlingReasons({ settling, servers }: HealthFacts): string[] {
 function masterReasons({ mastersTotal, mastersReachable }: HealthFacts): string[] {
   const down = mastersTotal - mastersReachable;
   return down === 0 ? [] : [`${down} of ${mastersTotal} masters unreachable`];
+}
+
+function refusedReasons({ refused }: HealthFacts): string[] {
+  return refused.map(
+    ({ memberId, forMs, reason }) =>
+      `master ${memberId} does not follow the leader for ${seconds(forMs)}: ${reason}; ` +
+      'replace it: docs/operations.md, "A master does not follow the leader"',
+  );
 }
 
 function clockReasons({ clocks, timeAheadMs }: HealthFacts): string[] {

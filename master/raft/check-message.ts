@@ -1,5 +1,5 @@
 import type { Core } from "./core.ts";
-import type { PeerMessage } from "./messages.ts";
+import type { EntryPosition, PeerMessage } from "./messages.ts";
 
 /**
  * Largest difference between the term of a message and that of this member. Elections cannot pass
@@ -23,7 +23,7 @@ export interface Violation {
  * message is not detected.
  */
 export function violationOf(core: Core, message: PeerMessage): Violation | null {
-  const reason = refusalOf(core, message);
+  const reason = contradictionOf(core, message) ?? refusalOf(core, message);
   if (reason !== null) return { reason, isLogLost: false };
   const isLogLost =
     message.kind === "heartbeat-request" &&
@@ -58,4 +58,23 @@ function refusalOf(core: Core, message: PeerMessage): string | null {
     default:
       return null;
   }
+}
+
+/**
+ * Returns why the log of a leader contradicts an entry that this member has committed, or null. Every later
+ * leader has each committed entry (Raft §5.4.3), so the disk of one of them has lost entries. An answer
+ * would acknowledge entries that the logs do not share.
+ */
+function contradictionOf({ log, term }: Core, message: PeerMessage): string | null {
+  if (message.kind !== "append-request" || message.term < term) return null;
+  let theirs: EntryPosition | undefined = message.previous;
+  for (let position = 0; theirs !== undefined; position += 1) {
+    if (theirs.index > log.committedIndex) return null;
+    const ours = log.term(theirs.index);
+    if (ours !== null && ours !== theirs.term) {
+      return `expected entry ${theirs.index} of term ${ours}, which this member has committed: current value is term ${theirs.term}`;
+    }
+    theirs = message.entries[position];
+  }
+  return null;
 }

@@ -14,6 +14,7 @@ import {
   digestSchema,
   logIndexSchema,
   memberIdSchema,
+  refusalSchema,
   serverIdSchema,
   shortTextSchema,
   shownTimeMsSchema,
@@ -280,6 +281,11 @@ export const masterStatusSchema = v.object({
    * behind. Only in the status of the cluster. Absent if it is not known.
    */
   clockAheadMs: v.optional(v.pipe(v.number(), v.integer())),
+  /**
+   * Why it does not follow the leader although it runs: it refuses the messages of the leader, or the
+   * leader those of this master. Absent if it follows, and in old versions.
+   */
+  refusal: v.optional(refusalSchema),
 });
 
 const chunkserverStatusSchema = v.object({

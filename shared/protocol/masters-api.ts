@@ -6,6 +6,7 @@ import {
   countSchema,
   logIndexSchema,
   memberIdSchema,
+  refusalSchema,
   shortTextSchema,
   shownTimeMsSchema,
   termSchema,
@@ -32,6 +33,8 @@ const masterSchema = v.object({
       matchIndex: logIndexSchema,
       /** Whether the leader received a message from it within the last election timeout. */
       isActive: v.boolean(),
+      /** Why its messages are refused, so that it does not follow. Absent in old versions. */
+      refusal: v.optional(v.nullable(refusalSchema), null),
     }),
   ),
 });

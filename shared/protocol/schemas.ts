@@ -114,5 +114,12 @@ export const addressSchema = v.pipe(
 /** An absolute path as bytes. The handler checks it with `parsePath`. */
 export const pathSchema = bytesOf<Uint8Array>(1, PATH_BYTES_MAX);
 export const shortTextSchema = v.pipe(v.string(), v.maxLength(SHORT_TEXT_LENGTH_MAX));
+/** Why the messages of a master are refused: it makes no progress. */
+export const refusalSchema = v.object({
+  /** Time since the last progress. */
+  forMs: countSchema,
+  /** The expected and the actual value, as a part of a sentence. */
+  reason: shortTextSchema,
+});
 export const bytesSchema = (lengthMax: number): v.GenericSchema<unknown, Uint8Array> =>
   bytesOf<Uint8Array>(0, lengthMax);

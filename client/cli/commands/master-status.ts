@@ -2,7 +2,7 @@ import type { MastersStatus } from "../../../shared/protocol/masters-api.ts";
 import type { RunCommand } from "../command.ts";
 import { NodeNames } from "../node-names.ts";
 import type { Output } from "../output.ts";
-import { withNodes } from "../status-view.ts";
+import { refusalJson, withNodes } from "../status-view.ts";
 import { type Column, formatTable } from "../table-view.ts";
 
 export const run: RunCommand = async (context) => {
@@ -45,6 +45,7 @@ type Progress = MastersStatus["masters"][number]["progress"];
 function stateOf(isLeader: boolean, progress: Progress): string {
   if (isLeader || progress === null) return "-";
   if (!progress.isActive) return "no response";
+  if (progress.refusal !== null) return "refused";
   return { probe: "probing", snapshot: "receiving the state", replicate: "replicating" }[
     progress.state
   ];
@@ -64,6 +65,7 @@ function jsonOf(status: MastersStatus): Record<string, unknown> {
       state: progress?.state ?? null,
       match_index: progress?.matchIndex ?? null,
       is_active: progress?.isActive ?? null,
+      refusal: refusalJson(progress?.refusal),
     })),
   };
 }

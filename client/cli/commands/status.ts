@@ -12,7 +12,7 @@ import {
 } from "../masters-report.ts";
 import { NodeNames } from "../node-names.ts";
 import type { Output } from "../output.ts";
-import { describeStatus } from "../status-view.ts";
+import { describeStatus, refusalJson } from "../status-view.ts";
 
 const WATCH_MS = 2_000;
 /** CSI H and CSI J of ECMA-48: moves the cursor to the top and erases the screen below it. */
@@ -127,7 +127,12 @@ function stableJson(status: ClusterStatus): Record<string, unknown> {
   return {
     word: health.word,
     reasonCount: health.reasons.length,
-    masters: masters.map(({ memberId, role, term }) => [memberId, role, term]),
+    masters: masters.map(({ memberId, role, term, refusal }) => [
+      memberId,
+      role,
+      term,
+      refusal !== undefined,
+    ]),
     servers: chunkservers.map(({ serverId, state, isDiskFailed }) => [
       serverId,
       state,
@@ -157,6 +162,7 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       committed_index: master.committedIndex,
       applied_index: master.appliedIndex,
       clock_ahead_ms: master.clockAheadMs ?? null,
+      refusal: refusalJson(master.refusal),
     })),
     chunkservers: status.chunkservers.map((server) => ({
       server_id: server.serverId,

@@ -60,10 +60,12 @@ export async function startRealMaster(
     readonly addresses: readonly string[];
     readonly position: number;
     readonly closers: Closers;
+    /** The data directory. Default: an empty one. */
+    readonly path?: string;
   },
 ): Promise<RealMaster> {
   const { addresses, position, closers } = group;
-  const { path } = closers.use(await TempDirectory.make());
+  const path = group.path ?? closers.use(await TempDirectory.make()).path;
   const config = v.parse(masterConfigSchema, {
     dataDir: path,
     clusterId: options.clusterId,

@@ -23,6 +23,7 @@ const WHOLE: HealthFacts = {
   mastersTotal: 3,
   mastersReachable: 3,
   clocks: [1, 2, 3].map((id) => ({ memberId: id as MemberId, aheadMs: 0 })),
+  refused: [],
   timeAheadMs: 0,
   servers: [server(1), server(2), server(3)],
   settling: null,
@@ -46,6 +47,15 @@ const CASES: ReadonlyArray<{
   readonly reasons: readonly string[];
 }> = [
   { name: "nothing is missing", facts: {}, word: "ok", reasons: [] },
+  {
+    name: "a master runs and does not follow the leader",
+    facts: { refused: [{ memberId: 2 as MemberId, forMs: 61_000, reason: "expected this" }] },
+    word: "degraded",
+    reasons: [
+      "master 2 does not follow the leader for 61 s: expected this; " +
+        'replace it: docs/operations.md, "A master does not follow the leader"',
+    ],
+  },
   {
     name: "the clock of a master is off by more than a second",
     facts: {
