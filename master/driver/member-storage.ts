@@ -149,8 +149,18 @@ export interface StateDirectory {
   startOver(): Promise<NamedStore>;
   /** Opens a new, empty store that is not the current one. */
   openFresh(): Promise<NamedStore>;
-  /** Makes the store the current one. Atomic, and durable when it resolves. */
+  /**
+   * Whether the current state came from another member or a backup, and the log is not reset to it yet.
+   * Durable. Otherwise the log has all entries of the state.
+   */
+  readonly isLogResetPending: boolean;
+  /**
+   * Makes a store with the state of another member the current one. The log reset is then pending. Atomic, and
+   * durable when it resolves.
+   */
   switchTo(name: string): Promise<void>;
+  /** Records that the log is consistent with the current state. Durable when it resolves. */
+  endLogReset(): Promise<void>;
   /** Removes a store. It must be closed and must not be the current one. */
   remove(name: string): Promise<void>;
 }

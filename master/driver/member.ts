@@ -405,6 +405,7 @@ export class Member implements Driver {
     return new StorageWriter({
       log: storage.log,
       installState: (snapshot) => this.#installState(snapshot),
+      endLogReset: () => storage.states.endLogReset(),
       onInstalled: (snapshot) => {
         this.#deps.membershipState.replace(durableMembership(this.stateMachine));
         this.#applier.thaw();

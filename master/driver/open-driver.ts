@@ -200,14 +200,23 @@ async function completeState(opening: Opening): Promise<void> {
 }
 
 /**
- * Makes the log consistent with the state. A crash between the two steps of a snapshot installation
- * leaves a state that is ahead of the log: the log is then reset to the state. No committed entry is
- * lost, because a state contains committed entries only.
+ * Makes the log consistent with the state. A state from another member or a backup may be ahead of the log,
+ * after a crash between the two steps of its installation: the log is then reset to the state. No committed
+ * entry is lost, because a state contains committed entries only.
  *
- * @throws {AshlarError} LOG_CORRUPT if the log has another committed entry at the index of the state
+ * A state from the log is never ahead of it: only durable entries are applied. If it is, the log has lost
+ * its end, maybe with more entries and votes than the state shows.
+ *
+ * @throws {AshlarError} LOG_CORRUPT if the log has lost entries of the state, or has another committed entry
+ *   at the index of the state
  */
-async function alignLogToState({ storage, holder, options }: Opening): Promise<void> {
-  const { log } = storage;
+async function alignLogToState(opening: Opening): Promise<void> {
+  await resetOrConfirmLog(opening);
+  await opening.storage.states.endLogReset();
+}
+
+async function resetOrConfirmLog({ storage, holder, options }: Opening): Promise<void> {
+  const { log, states } = storage;
   const { index, term } = holder.machine.durable;
   const { entries, hardState } = log;
   const isAligned = index <= entries.lastIndex && entries.termAt(index) === term;
@@ -224,6 +233,15 @@ async function alignLogToState({ storage, holder, options }: Opening): Promise<v
       `Cannot use the state at index ${index} of term ${term}: the log has another committed entry at that index`,
       {
         hint: "The state and the log belong to different members: restore the state or the log of this member",
+      },
+    );
+  }
+  if (!states.isLogResetPending) {
+    throw new AshlarError(
+      "LOG_CORRUPT",
+      `Cannot use the log: expected the entry at index ${index} of term ${term}, which the state has: the log ends with index ${entries.lastIndex} of term ${entries.lastTerm}`,
+      {
+        hint: "This master has lost entries that it acknowledged. Keep its directory for analysis, remove the master from the cluster and add it again under a new member id with an empty directory",
       },
     );
   }

@@ -77,7 +77,8 @@ export class StateHolder {
 
   /**
    * Replaces the current state by `prepared`. Atomic, and durable when it resolves. The caller must
-   * ensure that no component reads, applies to or flushes the old state until then.
+   * ensure that no component reads, applies to or flushes the old state until then, then resets the log
+   * and calls `StateDirectory.endLogReset`.
    */
   async replace(prepared: PreparedState): Promise<void> {
     await this.#options.states.switchTo(prepared.named.name);

@@ -7,6 +7,8 @@ export interface StorageWriterOptions {
   readonly log: DurableLog;
   /** Replaces the state by the snapshot. Durable when it resolves. */
   readonly installState: (snapshot: Snapshot) => Promise<void>;
+  /** Records that the log was reset to the installed state. Durable when it resolves. */
+  readonly endLogReset: () => Promise<void>;
   /** Called when the snapshot has replaced the state and the log. */
   readonly onInstalled: (snapshot: Snapshot) => void;
   /** Called with the replies of an append once everything that they promise is durable. */
@@ -70,11 +72,11 @@ export class StorageWriter {
 
   /**
    * Replaces first the state and then the log. After a crash between the two, the state is ahead of the
-   * log, which `openDriver` repairs. In the opposite order, a crash would leave a log that begins
-   * after a state that does not exist.
+   * log, which `openDriver` repairs because the log reset is recorded as pending. In the opposite order, a
+   * crash would leave a log that begins after a state that does not exist.
    */
   async #install(append: StorageAppend, snapshot: Snapshot): Promise<void> {
-    const { log, installState, onInstalled, onDurable } = this.#options;
+    const { log, installState, endLogReset, onInstalled, onDurable } = this.#options;
     this.#isInstalling = true;
     try {
       await this.#lastAppend;
@@ -84,6 +86,7 @@ export class StorageWriter {
         commitIndex: snapshot.index,
       };
       await log.reset({ index: snapshot.index, term: snapshot.term }, hardState);
+      await endLogReset();
     } catch (error) {
       if (!isAshlarError(error)) throw error;
       this.#fail(error);

@@ -54,6 +54,8 @@ interface RecoveryDeps {
   readonly directory: string;
   /** See `RaftLogOptions`. */
   readonly cacheBytes: number;
+  /** See `NewestSegment.sequence`. */
+  readonly newestSequence: number;
 }
 
 /**
@@ -143,6 +145,7 @@ async function findSegments(
   const { directory } = recovery;
   const entries = await recovery.disk.list(directory);
   const names = entries.map(({ name }) => name).filter((name) => sequenceOfFileName(name) !== null);
+  checkNewest(recovery, names.at(-1));
   const found: FoundSegment[] = [];
   const leaveOut = (error: AshlarError, damaged: readonly string[]): void => {
     leftOut.add(error, { damaged, intact: found.splice(0).map(({ segment }) => segment.path) });
@@ -166,6 +169,17 @@ async function findSegments(
   return found;
 }
 
+/** @throws {AshlarError} LOG_CORRUPT if the last segments of the log are missing */
+function checkNewest(
+  { directory, newestSequence }: RecoveryDeps,
+  lastName: string | undefined,
+): void {
+  if (lastName !== undefined && sequenceOf(lastName) >= newestSequence) return;
+  if (newestSequence === 0) return;
+  const path = lastName === undefined ? directory : `${directory}/${lastName}`;
+  throw logCorrupt(path, 0, `segment ${newestSequence} at the end of the log`);
+}
+
 /** Reads the header of a segment. @returns null if the segment had none and was removed */
 async function findSegment(
   recovery: RecoveryDeps,
@@ -179,7 +193,8 @@ async function findSegment(
   if (result.kind === "bad") {
     // A segment without another one before it was complete when the others were removed.
     const isOnly = isFirst && sequenceOf(name) > 1;
-    if (!isLast || isOnly || lengthBytes > SEGMENT_HEADER_BYTES) {
+    const wasComplete = sequenceOf(name) <= recovery.newestSequence;
+    if (!isLast || isOnly || wasComplete || lengthBytes > SEGMENT_HEADER_BYTES) {
       throw logCorrupt(path, 0, "a valid segment header");
     }
     await removeHeaderless(recovery, path);

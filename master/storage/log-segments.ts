@@ -5,6 +5,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import { CHECKSUM_BYTES, type LogItem, SALT_BYTES } from "./log-record.ts";
 import type { LogOwner, RecoveredLog } from "./log-recovery.ts";
+import type { NewestSegment } from "./newest-segment.ts";
 import { addMark, type Segment, segmentPath } from "./segment.ts";
 import { SegmentFile } from "./segment-file.ts";
 import { SEGMENT_HEADER_BYTES, type SegmentHeader } from "./segment-header.ts";
@@ -17,6 +18,7 @@ export interface LogSegmentsOptions extends LogOwner {
   readonly random: Random;
   /** Directory of the segments. It exists. */
   readonly directory: string;
+  readonly newest: NewestSegment;
   /** Size at which a segment is full and the next one is created. */
   readonly segmentBytes: number;
   /**
@@ -211,8 +213,9 @@ async function openTail(
   segments: readonly Segment[],
   tail: LogTail,
 ): Promise<SegmentFile> {
-  const { disk, directory } = options;
-  const { path } = present(segments.at(-1), "a log with a tail has a segment");
+  const { disk, directory, newest } = options;
+  const { path, sequence } = present(segments.at(-1), "a log with a tail has a segment");
+  await newest.record(sequence);
   const file = await disk.open(path, "read-write");
   try {
     if (tail.lengthBytes > tail.offset) await file.truncate(tail.offset);
@@ -238,6 +241,7 @@ async function createSegment(
   const { sequence, base } = header;
   const path = segmentPath(directory, sequence, base.index);
   const file = await SegmentFile.create({ ...options, path, header });
+  await options.newest.record(sequence);
   const segment = { path, sequence, base, salt, lengthBytes: SEGMENT_HEADER_BYTES, marks: [] };
   return { segment, file };
 }

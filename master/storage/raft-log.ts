@@ -10,6 +10,7 @@ import { toLogFailure } from "./log-failure.ts";
 import { type LogItem, sizeOfRecord } from "./log-record.ts";
 import { type RecoveredLog, recoverLog } from "./log-recovery.ts";
 import { type HeaderFields, LogSegments, type LogSegmentsOptions } from "./log-segments.ts";
+import { NewestSegment } from "./newest-segment.ts";
 
 const DIRECTORY = "log";
 /**
@@ -19,8 +20,10 @@ const DIRECTORY = "log";
 const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Options of `RaftLog.open`. */
-export interface RaftLogOptions extends Omit<LogSegmentsOptions, "directory"> {
+export interface RaftLogOptions extends Omit<LogSegmentsOptions, "directory" | "newest"> {
   readonly log: Log;
+  /** Whether the directory has had a log. */
+  readonly hasHadLog: boolean;
   /** Memory of the last entries. Entries that are durable and older are read from disk. */
   readonly cacheBytes: number;
 }
@@ -107,8 +110,11 @@ export class RaftLog {
     await disk.makeDirectory(DIRECTORY);
     const owner = { clusterId, memberId };
     const directory = DIRECTORY;
-    const found = await recoverLog({ disk, hasher, log, owner, directory, cacheBytes });
-    const segments = await LogSegments.open({ ...options, directory }, found);
+    const newest = await NewestSegment.open(options);
+    const newestSequence = newest.sequence;
+    const recovery = { disk, hasher, log, owner, directory, cacheBytes, newestSequence };
+    const found = await recoverLog(recovery);
+    const segments = await LogSegments.open({ ...options, directory, newest }, found);
     return new RaftLog(options, found, segments);
   }
 

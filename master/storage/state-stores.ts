@@ -12,6 +12,8 @@ const NAME = /^state-(\d+)$/;
 const pointerSchema = v.strictObject({
   format: v.literal(1),
   store: v.pipe(v.string(), v.regex(NAME)),
+  /** Present while the log is still that of an earlier state: see `StateStores.isLogResetPending`. */
+  logReset: v.optional(v.literal("pending")),
 });
 
 /** Options of `StateStores.open`. */
@@ -20,6 +22,8 @@ export interface StateStoresOptions {
   readonly stores: OrderedStores;
   readonly hasher: Hasher;
   readonly log: Log;
+  /** Whether the directory has had a log. A state without a log was restored from a backup. */
+  readonly hasHadLog: boolean;
 }
 
 /** An open store and its name. */
@@ -37,11 +41,17 @@ export interface NamedStore {
 export class StateStores {
   readonly #options: StateStoresOptions;
   #current: string;
+  #isLogResetPending: boolean;
   #lastNumber: number;
 
-  private constructor(options: StateStoresOptions, current: string, lastNumber: number) {
+  private constructor(
+    options: StateStoresOptions,
+    found: v.InferOutput<typeof pointerSchema> | null,
+    lastNumber: number,
+  ) {
     this.#options = options;
-    this.#current = current;
+    this.#current = found?.store ?? "";
+    this.#isLogResetPending = found?.logReset === "pending";
     this.#lastNumber = lastNumber;
   }
 
@@ -51,8 +61,10 @@ export class StateStores {
     const found = await readChecksummedJson(options, POINTER_PATH, pointerSchema);
     const numbers = (await stores.list()).map(numberOf);
     const lastNumber = Math.max(0, ...numbers, numberOf(found?.store ?? "state-0"));
-    const states = new StateStores(options, found?.store ?? "", lastNumber);
-    if (found === null) await states.switchTo(states.#nextName());
+    const states = new StateStores(options, found, lastNumber);
+    if (found === null) await states.#point(states.#nextName(), false);
+    // Version 0.1.0 restored a backup without this mark.
+    else if (!options.hasHadLog && !states.#isLogResetPending) await states.switchTo(found.store);
     for (const name of await stores.list()) {
       if (numberOf(name) === 0 || name === states.#current) continue;
       log.info("Removed a state that is not the current one", { store: name });
@@ -70,7 +82,7 @@ export class StateStores {
   async startOver(): Promise<NamedStore> {
     const damaged = this.#current;
     const fresh = await this.openFresh();
-    await this.switchTo(fresh.name);
+    await this.#point(fresh.name, this.#isLogResetPending);
     await this.#options.stores.remove(damaged);
     return fresh;
   }
@@ -81,17 +93,44 @@ export class StateStores {
     return { name, store: await this.#options.stores.open(name) };
   }
 
-  /** Makes the store the current one, atomically. Durable when the promise resolves. */
+  /**
+   * Whether the current state did not come from the log of this member, and the log may still be without its
+   * entries: it may be reset to this state. Durable. Otherwise the log has all entries of the state, and a log
+   * without them has lost them.
+   */
+  get isLogResetPending(): boolean {
+    return this.#isLogResetPending;
+  }
+
+  /**
+   * Makes a store whose state did not come from the log the current one, atomically. Then the log reset is
+   * pending. Durable when the promise resolves.
+   */
   async switchTo(name: string): Promise<void> {
-    assert(NAME.test(name), "the name of a state store has a number");
-    await writeChecksummedJson(this.#options, POINTER_PATH, { format: 1, store: name });
-    this.#current = name;
+    await this.#point(name, true);
+  }
+
+  /** Records that the log has been reset to the current state, or has its entries. Durable when it resolves. */
+  async endLogReset(): Promise<void> {
+    if (this.#isLogResetPending) await this.#point(this.#current, false);
   }
 
   /** Removes a store that is closed and not the current one. */
   async remove(name: string): Promise<void> {
     assert(name !== this.#current, "the current state store is not removed");
     await this.#options.stores.remove(name);
+  }
+
+  async #point(name: string, isLogResetPending: boolean): Promise<void> {
+    assert(NAME.test(name), "the name of a state store has a number");
+    const pointer: v.InferOutput<typeof pointerSchema> = { format: 1, store: name };
+    await writeChecksummedJson(
+      this.#options,
+      POINTER_PATH,
+      isLogResetPending ? { ...pointer, logReset: "pending" } : pointer,
+    );
+    this.#current = name;
+    this.#isLogResetPending = isLogResetPending;
   }
 
   #nextName(): string {

@@ -103,6 +103,15 @@ export class MemoryDisk {
     node.corrupt(change);
   }
 
+  /** Removes the current and the durable name of a file without an operation of a process. */
+  lose(path: string): void {
+    const parent = this.find(diskPathParent(path));
+    assert.ok(parent !== null && !(parent instanceof MemoryFile), `${path} is in a directory`);
+    const name = diskPathNames(path).at(-1) ?? "";
+    parent.current.delete(name);
+    parent.durable.delete(name);
+  }
+
   /** Returns the content of a file as a process would read it. Null if there is none. */
   contentOf(path: string): Uint8Array | null {
     const node = this.find(path);

@@ -91,7 +91,13 @@ class TestReceiver {
   static async open(): Promise<TestReceiver> {
     const log = new MemoryLog();
     const stores = new MemoryStores();
-    const states = await StateStores.open({ stores, disk: new MemoryDisk().mount(), hasher, log });
+    const states = await StateStores.open({
+      stores,
+      disk: new MemoryDisk().mount(),
+      hasher,
+      log,
+      hasHadLog: false,
+    });
     const openStateMachine = (store: ConstructorParameters<typeof ToyMachine>[0]): ToyMachine =>
       new ToyMachine(store);
     return new TestReceiver(states, await StateHolder.open({ states, openStateMachine, log }), log);

@@ -407,7 +407,8 @@ describe("a state with a flipped bit", () => {
     const openStateMachine = (opened: OrderedStore) => Namespace.open({ store: opened, hasher });
     const { log } = leader;
     const disk = leader.disk.mount();
-    const states = await StateStores.open({ stores: new MemoryStores(), disk, hasher, log });
+    const where = { stores: new MemoryStores(), disk };
+    const states = await StateStores.open({ ...where, hasher, log, hasHadLog: false });
     const holder = await StateHolder.open({ states, openStateMachine, log });
     const named = { name: "copy", store };
     assert.throws(

@@ -132,7 +132,13 @@ describe("the Raft log", () => {
     await (await openLog(fixture)).close();
     const { RaftLog } = await import("../../../master/storage/raft-log.ts");
     const { hasher, CLUSTER } = await import("./log-fixture.ts");
-    const options = { ...fixture, disk: fixture.medium.mount(), hasher, clusterId: CLUSTER };
+    const options = {
+      ...fixture,
+      disk: fixture.medium.mount(),
+      hasher,
+      hasHadLog: true,
+      clusterId: CLUSTER,
+    };
     await assert.rejects(
       RaftLog.open({ ...options, memberId: 2 as never }),
       hasCode("WRONG_IDENTITY"),

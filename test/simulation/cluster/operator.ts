@@ -1,5 +1,6 @@
 import type { FileSystem } from "../../../client/file-system.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
+import { pickLogEnd, watchRefusal } from "./log-end.ts";
 import { masterAddress, type SimulatedMaster } from "./simulated-servers.ts";
 import type { SimulationEnvironment } from "./simulation-environment.ts";
 import type { SimulationRandom } from "./simulation-random.ts";
@@ -160,13 +161,32 @@ export class Operator {
     if (!isCorrupted) return false;
     this.#masterInRepair = master;
     this.#environment.trace.note(master.host, `a bit of ${path} is flipped`);
-    // The master must refuse to start with this log (LOG_CORRUPT), and is then replaced.
-    master.isExpectedFailure = (error) => {
+    master.isExpectedFailure = this.#replacedIfRefused(master);
+    return true;
+  }
+
+  /** Cuts the power of a running member, which loses the end of its log. @returns whether it was injected */
+  loseLogEnd(random: SimulationRandom): boolean {
+    if (this.isBusy) return false;
+    const master = random.pick(this.#members);
+    if (!master.isUp) return false;
+    this.#masterInRepair = master;
+    master.isExpectedFailure = this.#replacedIfRefused(master);
+    master.cutPower();
+    const paths = pickLogEnd(master.disk, random);
+    for (const path of paths) master.disk.lose(path);
+    this.#environment.trace.note(master.host, `the end of its log is lost: ${paths.join(", ")}`);
+    watchRefusal(this.#environment, master);
+    return true;
+  }
+
+  /** Accepts the error of a master that refuses to start with its log, and then replaces the master. */
+  #replacedIfRefused(master: SimulatedMaster): (error: unknown) => boolean {
+    return (error) => {
       if (!isAshlarError(error, "LOG_CORRUPT")) return false;
       this.#environment.clock.after(RETRY_MS, () => this.replace(master));
       return true;
     };
-    return true;
   }
 
   /** Replaces the master by a new member with an empty disk at the same address. */

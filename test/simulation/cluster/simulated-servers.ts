@@ -183,6 +183,10 @@ function observeState(storage: MemberStorage): ObservedStorage {
       current = name;
     },
     remove: (name) => states.remove(name),
+    get isLogResetPending() {
+      return states.isLogResetPending;
+    },
+    endLogReset: () => states.endLogReset(),
   };
   return { storage: { ...storage, states: observed }, stateName: () => current };
 }

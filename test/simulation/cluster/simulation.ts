@@ -13,6 +13,7 @@ import { Faults } from "./faults.ts";
 import { startFounders } from "./founding-fault.ts";
 import { hasBadReplica, mastersProblem, processProblem, statusProblem } from "./health-problems.ts";
 import { InterruptedSnapshots } from "./interrupted-snapshots.ts";
+import { LostLogEnds } from "./lost-log-ends.ts";
 import { OlderImages } from "./older-images.ts";
 import { Operator } from "./operator.ts";
 import { OperatorFaults } from "./operator-faults.ts";
@@ -140,8 +141,9 @@ export class Simulation {
     });
     const interrupted = new InterruptedSnapshots(environment, { masters: allMasters, leader });
     const { host } = this.faults.corruptibleServer;
-    const olderImages = new OlderImages(environment, { chunkservers, host, copies });
-    this.#backgroundFaults = [slowSeals, this.delayedReports, interrupted, olderImages];
+    const older = new OlderImages(environment, { chunkservers, host, copies });
+    const logEnds = new LostLogEnds(environment, this.operator);
+    this.#backgroundFaults = [slowSeals, this.delayedReports, interrupted, older, logEnds];
     this.watchers = new Watchers(environment, {
       masters: this.masters,
       committedIndex,

@@ -63,6 +63,45 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/storage/raft-log-damage.test.ts"),
   },
   {
+    name: "lost-log-end-reset",
+    bug: "A log that lacks entries of the state is always reset to the state",
+    breaks: "G1: a member that lost entries does not vote",
+    edits: [
+      {
+        file: "master/driver/open-driver.ts",
+        find: "if (!states.isLogResetPending) {",
+        replace: "if (states.isLogResetPending && index < 0) {",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/lost-log.test.ts"),
+  },
+  {
+    name: "log-reset-stays-pending",
+    bug: "After the installation of a snapshot the log may be reset at any later start",
+    breaks: "G1: a member that lost entries does not vote",
+    edits: [
+      {
+        file: "master/storage/state-stores.ts",
+        find: "if (this.#isLogResetPending) await this.#point(this.#current, false);",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/lost-log.test.ts"),
+  },
+  {
+    name: "newest-segment-not-recorded",
+    bug: "The newest log segment is not recorded when it is created",
+    breaks: "docs/on-disk-format.md: no segment is missing at the end of the log",
+    edits: [
+      {
+        file: "master/storage/newest-segment.ts",
+        find: "if (sequence <= this.#sequence) return;",
+        replace: "if (this.#sequence > 0 || sequence === 0) return;",
+      },
+    ],
+    caughtBy: inCluster(5),
+  },
+  {
     name: "read-replaced-entry",
     bug: "An entry that is read from disk may be one that a later leader replaced",
     breaks: "Raft §5.3: log matching",
