@@ -1,12 +1,14 @@
+import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { OptionValues } from "./command.ts";
 
 /**
- * Returns the action of a command that has several. `command` is its name: "server token".
- * `optionsOf` contains, for each action, the names of the options that it uses, without the dashes.
+ * Returns the action of a command that has several: `checkArguments` has refused any other. `command` is
+ * its name: "server token". `optionsOf` contains, for each action, the names of the options that it
+ * uses, without the dashes.
  *
- * @throws {AshlarError} INVALID_ARGUMENT for an unknown action, and for an option that only other
- *   actions use: the caller expects an effect that it would not have
+ * @throws {AshlarError} INVALID_ARGUMENT for an option that only other actions use: the caller expects
+ *   an effect that it would not have
  */
 export function requireAction<Action extends string>(
   command: string,
@@ -15,12 +17,7 @@ export function requireAction<Action extends string>(
 ): Action {
   const actions = Object.keys(optionsOf) as Action[];
   const action = actions.find((each) => each === given.action);
-  if (action === undefined) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot run "${command}": expected one of ${actions.join(", ")}: current value is "${given.action}"`,
-    );
-  }
+  assert(action !== undefined, "the table of commands lists the actions of a command");
   for (const option of new Set(actions.flatMap((each) => optionsOf[each]))) {
     if (given.options[option] === undefined || optionsOf[action].includes(option)) continue;
     const users = actions.filter((each) => optionsOf[each].includes(option));

@@ -3,6 +3,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import { isMasterList } from "../../shared/platform/cluster-address.ts";
 import { SystemClock } from "../../shared/platform/system-clock.ts";
 import type { Timer } from "../../shared/ports/clock.ts";
+import { checkArguments } from "./check-arguments.ts";
 import type { CliEnv } from "./cli-env.ts";
 import type { CommandContext, CommandDefinition } from "./command.ts";
 import { Degraded, EXIT_STATUS, exitStatusOf, PartialFailure, Stopped } from "./exit-status.ts";
@@ -61,6 +62,7 @@ async function runWithSettings(
   const fail = (error: AshlarError): void => stop.fail(error);
   const connection = new LazyConnection({ env, settings, timeoutMs, output, waits, signal, fail });
   try {
+    checkArguments(definition, invocation.commandArguments);
     const { run } = await definition.load();
     const context: CommandContext = {
       env,

@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { joinTokenOf } from "../../client/cli/cluster/join-tokens.ts";
-import { createClusterFiles, nodePaths } from "../../client/cli/cluster/layout.ts";
+import { nodePaths } from "../../client/cli/cluster/layout.ts";
+import { createClusterFiles } from "../../client/cli/cluster/node-files.ts";
 import { connect } from "../../client/connect.ts";
 import type { FileSystem } from "../../client/file-system.ts";
 import { formatCount } from "../../shared/display/format.ts";

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { addNodeFiles } from "../../client/cli/cluster/layout.ts";
+import { addNodeFiles } from "../../client/cli/cluster/node-files.ts";
 import { runningPid, stopNode } from "../../client/cli/cluster/node-process.ts";
 import { addFailure, undoAdd } from "../../client/cli/cluster/undo-add.ts";
 import { main } from "../../client/cli/main.ts";

@@ -1,19 +1,16 @@
-import { AshlarError } from "../../../shared/base/errors.ts";
+import { unreachable } from "../../../shared/base/assert.ts";
 import type { RunCommand } from "../command.ts";
-import { SHELLS } from "../completion/shells.ts";
+import type { Shell } from "../completion/shells.ts";
 
 export const run: RunCommand = async (context, commandArguments) => {
-  const [shell = ""] = commandArguments;
-  await context.output.line(completionScript(shell));
+  await context.output.line(completionScript(commandArguments[0] as Shell));
 };
 
 /**
  * Returns the completion script of a shell. The script passes the line to `ashlar __complete`. The first
  * record of the reply (`ReplyKind`) selects its action.
- *
- * @throws {AshlarError} INVALID_ARGUMENT for an unknown shell
  */
-export function completionScript(shell: string): string {
+export function completionScript(shell: Shell): string {
   switch (shell) {
     case "bash":
       return BASH;
@@ -22,10 +19,7 @@ export function completionScript(shell: string): string {
     case "fish":
       return FISH;
     default:
-      throw new AshlarError(
-        "INVALID_ARGUMENT",
-        `Cannot print completion: expected one of ${SHELLS.join(", ")}: current value is "${shell}"`,
-      );
+      return unreachable(shell);
   }
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { createClusterFiles } from "../../../client/cli/cluster/layout.ts";
+import { createClusterFiles } from "../../../client/cli/cluster/node-files.ts";
 import type { OptionValues } from "../../../client/cli/command.ts";
 import { COMMANDS } from "../../../client/cli/command-table.ts";
 import { runCli } from "../../support/memory-cli-env.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { appendFile, readdir, readlink, truncate, writeFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
-import { createClusterFiles, nodePaths } from "../../../client/cli/cluster/layout.ts";
+import { nodePaths } from "../../../client/cli/cluster/layout.ts";
+import { createClusterFiles } from "../../../client/cli/cluster/node-files.ts";
 import type { CommandContext } from "../../../client/cli/command.ts";
 import { run } from "../../../client/cli/commands/cluster-logs.ts";
 import { main } from "../../../client/cli/main.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { createClusterFiles } from "../../../client/cli/cluster/layout.ts";
+import { createClusterFiles } from "../../../client/cli/cluster/node-files.ts";
 import { main } from "../../../client/cli/main.ts";
 import {
   describeUnserved,

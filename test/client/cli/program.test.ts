@@ -27,6 +27,20 @@ async function parsed(...commandLine: string[]): Promise<Invocation & { readonly
 }
 
 describe("the command line", () => {
+  it("refuses an argument that is none of the named values, before anything is read or changed", async () => {
+    let count = 0;
+    for (const { name, argumentKinds = [] } of COMMANDS) {
+      const [first] = argumentKinds;
+      if (!Array.isArray(first)) continue;
+      const { status, stdout, stderr } = await runCli([...name.split(" "), "bogus"]);
+      assert.deepEqual([status, stdout], [2, ""], stderr);
+      const expected = `Cannot run "${name}": expected one of ${first.join(", ")}: current value is "bogus"`;
+      assert.ok(stderr.includes(expected), stderr);
+      count += 1;
+    }
+    assert.ok(count >= 4, `${count} commands`);
+  });
+
   it("accepts global options before and after the command, prefers the later value, and counts -v", async () => {
     const { globals, commandArguments, options } = await parsed(
       "-v",

@@ -4,11 +4,13 @@ import { writeFileSync } from "node:fs";
 import { chmod, lstat, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
-import { createClusterFiles, nodePaths } from "../../../../client/cli/cluster/layout.ts";
+import { nodePaths } from "../../../../client/cli/cluster/layout.ts";
+import { createClusterFiles } from "../../../../client/cli/cluster/node-files.ts";
 import type { CommandContext } from "../../../../client/cli/command.ts";
 import { run as runBackup } from "../../../../client/cli/commands/backup.ts";
 import { Output } from "../../../../client/cli/output.ts";
 import type { FileSystem } from "../../../../client/file-system.ts";
+import { isAshlarError } from "../../../../shared/base/errors.ts";
 import { publishFile } from "../../../../shared/platform/publish-file.ts";
 import { jsonLines, MemoryCliEnv, runCli } from "../../../support/memory-cli-env.ts";
 import { TempDirectory } from "../../../support/temp-directory.ts";
@@ -153,7 +155,24 @@ describe("changes of one local file at the same time", () => {
     await createClusterFiles(directory.path, plan);
     const { config } = nodePaths(directory.path, "m1");
     await writeFile(config, MINE);
-    await assert.rejects(createClusterFiles(directory.path, plan), hasCode("ALREADY_EXISTS"));
+    const hintOf = async (): Promise<string> => {
+      const error = await createClusterFiles(directory.path, plan).catch(
+        (thrown: unknown) => thrown,
+      );
+      assert.ok(isAshlarError(error, "ALREADY_EXISTS"));
+      return error.hint ?? "";
+    };
+    assert.match(
+      await hintOf(),
+      /^m1 is not in cluster\.json and does not run\. Move .*\/m1 to another place$/,
+    );
     assert.equal(await readFile(config, "utf8"), MINE);
+    // The files of a node that runs are not moved.
+    const record = JSON.stringify({ pid: process.pid, startTicks: null });
+    await writeFile(nodePaths(directory.path, "m1").process, record);
+    assert.match(
+      await hintOf(),
+      /^m1 is not in cluster\.json and runs: restore its entry there, or stop/,
+    );
   });
 });
