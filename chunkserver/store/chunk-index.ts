@@ -9,6 +9,7 @@ import {
   type ExtentFileName,
   encodeChunkRecord,
   isPacked,
+  sameExtents,
 } from "./chunk-record.ts";
 import {
   chunkIdOfKey,
@@ -54,6 +55,12 @@ export interface IndexOperation {
 
 /** Callbacks of a `ChunkIndex`. */
 export interface IndexEvents {
+  /**
+   * Throws if the disk accepts no writes. Called directly before each commit in which an operation
+   * promises that bytes are durable: it adds extents to a record or raises an intent, after which
+   * the server signs a receipt or deletes another copy of the bytes.
+   */
+  readonly requireWritable: () => void;
   /** Called with the changes of each commit, in order, before `change` resolves. */
   readonly onCommitted: (changes: readonly RecordChange[]) => void;
   /** Called with each loss that a commit has noted. */
@@ -76,7 +83,8 @@ interface PendingOperation {
  *
  * Invariants: the tables P and U are derived from the chunk records, and only `StagedOperation`
  * writes them. A record is committed only after the bytes that it refers to are durable, so after a
- * crash each record refers to complete, verified bytes.
+ * crash each record refers to complete, verified bytes. After a failed sync no commit adds bytes to
+ * a record (`requireWritable`); commits that remove or confirm records continue.
  */
 export class ChunkIndex {
   readonly #store: OrderedStore;
@@ -155,7 +163,8 @@ export class ChunkIndex {
    * operations share one commit. `decide` is synchronous: no other operation runs between its reads
    * and its changes.
    *
-   * @throws {AshlarError} NO_SPACE: nothing changed. DISK_FAILED: the index is no longer usable.
+   * @throws {AshlarError} NO_SPACE: nothing changed. DISK_FAILED: the disk accepts no writes, or the
+   *   index is no longer usable.
    */
   change<T>(decide: (operation: IndexOperation) => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -197,6 +206,7 @@ export class ChunkIndex {
       const staged = new StagedOperation(this.#store, staging);
       try {
         pending.apply(staged);
+        if (staged.promisesBytes) this.#events.requireWritable();
       } catch (error) {
         pending.failed(error); // `staged` is dropped with the changes of this operation.
         continue;
@@ -254,10 +264,16 @@ class StagedOperation implements IndexOperation {
   readonly #own: Staging = { records: new Map(), losses: new Map() };
   readonly #recordChanges: RecordChange[] = [];
   readonly #storeChanges: StoreChange[] = [];
+  #promisesBytes = false;
 
   constructor(store: OrderedStore, before: Staging) {
     this.#store = store;
     this.#before = before;
+  }
+
+  /** Whether a record gets extents that it did not have, or a newer intent. */
+  get promisesBytes(): boolean {
+    return this.#promisesBytes;
   }
 
   record(chunkId: ChunkId): ChunkRecord | null {
@@ -273,6 +289,9 @@ class StagedOperation implements IndexOperation {
       assert(hashes.length === count * DIGEST_BYTES, "each block has a hash");
       this.set(hashesKey(chunkId), hashes);
     }
+    const isPromise =
+      before === null || !sameExtents(before, record) || record.intentIndex > before.intentIndex;
+    if (isPromise) this.#promisesBytes = true;
     this.#replace(chunkId, before, record);
     this.set(chunkRecordKey(chunkId), encodeChunkRecord(record));
   }

@@ -108,8 +108,14 @@ export class ChunkStore implements AsyncDisposable {
     const known = this.#identity.clusterId;
     assert(known === null || known === clusterId, "a disk belongs to one cluster");
     if (known !== null) return;
-    this.#identity = { ...this.#identity, clusterId };
-    await writeIdentity(this.#deps.disk, this.#identity);
+    const joined = { ...this.#identity, clusterId };
+    try {
+      await writeIdentity(this.#deps.disk, joined);
+    } catch (error) {
+      this.noteWriteFailure(error);
+      throw error;
+    }
+    this.#identity = joined; // Only now: a failed write is tried again.
   }
 
   /** Returns the space for new chunks and the used space. A failed disk has no available bytes. */

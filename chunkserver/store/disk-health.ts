@@ -43,7 +43,12 @@ export class DiskHealth {
     });
   }
 
-  /** @throws {AshlarError} DISK_FAILED */
+  /**
+   * The index calls it before it commits a promise about bytes. Others call it to refuse a write at
+   * its start.
+   *
+   * @throws {AshlarError} DISK_FAILED
+   */
   requireWritable(): void {
     if (this.#failure === null) return;
     throw new AshlarError("DISK_FAILED", "Cannot write: the disk of this server has failed", {

@@ -8,7 +8,7 @@ import {
   isPacked,
   parseExtentFileName,
 } from "./chunk-record.ts";
-import { Coalesced } from "./coalesced.ts";
+import { CoalescedSync } from "./coalesced-sync.ts";
 import { EXTENTS_DIRECTORY } from "./identity.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -17,6 +17,7 @@ const IDLE_FILES_MAX = 256;
 
 /** Callbacks for refusals of the disk. Each may be called several times for one failure. */
 interface FailureEvents {
+  /** Called before any caller of the sync gets the error. */
   readonly onSyncFailed: (error: unknown) => void;
   readonly onWriteFailed: (error: unknown) => void;
 }
@@ -29,8 +30,7 @@ export function extentPath(name: ExtentFileName): string {
 /**
  * The extent files of one disk: creates, opens, syncs and deletes them.
  *
- * A failed sync is never repeated: the kernel has dropped the pages that it could not write, and a
- * second fsync would report success (fsyncgate). The file accepts no further writes, and
+ * A failed sync is never repeated (`CoalescedSync`). The file accepts no further writes, and
  * `onSyncFailed` is called: the server must accept no further writes. `onWriteFailed` is called
  * when a write or the creation of a file was refused. Its caller gets the error too, and nothing
  * was acknowledged.
@@ -41,7 +41,7 @@ export class ExtentFiles {
   readonly #open = new Map<ExtentFileName, OpenFile>();
   /** Files of `#open` without a user. The most recently used one is last. */
   readonly #idle = new Set<OpenFile>();
-  readonly #directorySync: Coalesced;
+  readonly #directorySync: CoalescedSync;
   /** New files whose directory entry is not durable yet. */
   readonly #pendingNameSyncs = new Map<ExtentFileName, Promise<void>>();
   #nextNumber = 1;
@@ -49,7 +49,9 @@ export class ExtentFiles {
   constructor(options: FailureEvents & { readonly disk: Disk }) {
     this.#disk = options.disk;
     this.#events = options;
-    this.#directorySync = new Coalesced(() => options.disk.syncDirectory(EXTENTS_DIRECTORY));
+    this.#directorySync = new CoalescedSync(() =>
+      notingFailure(options, () => options.disk.syncDirectory(EXTENTS_DIRECTORY)),
+    );
   }
 
   /** Gives new files numbers above `number`. Called for every file on the disk and in the index. */
@@ -64,7 +66,10 @@ export class ExtentFiles {
     const file = await this.#make(name);
     // Started now, so that the first seal rarely has to wait for it.
     const nameDurable = this.#syncName(name);
-    const open = new OpenFile(name, Promise.resolve(file), nameDurable);
+    const open = new OpenFile(name, Promise.resolve(file), {
+      events: this.#events,
+      nameDurable,
+    });
     this.#open.set(name, open);
     return this.#use(open);
   }
@@ -74,7 +79,8 @@ export class ExtentFiles {
     let open = this.#open.get(name);
     if (open === undefined) {
       const nameDurable = this.#pendingNameSyncs.get(name) ?? Promise.resolve();
-      open = new OpenFile(name, this.#disk.open(extentPath(name), "read-write"), nameDurable);
+      const file = this.#disk.open(extentPath(name), "read-write");
+      open = new OpenFile(name, file, { events: this.#events, nameDurable });
       this.#open.set(name, open);
     }
     const used = this.#use(open);
@@ -122,7 +128,10 @@ export class ExtentFiles {
     const nameDurable = this.#directorySync.run();
     this.#pendingNameSyncs.set(name, nameDurable);
     // A failed promise stays in the map, so that every later seal of the file fails too.
-    nameDurable.then(() => this.#pendingNameSyncs.delete(name), this.#events.onSyncFailed);
+    nameDurable.then(
+      () => this.#pendingNameSyncs.delete(name),
+      () => {},
+    );
     return nameDurable;
   }
 
@@ -165,22 +174,42 @@ class OpenFile {
   readonly file: Promise<DiskFile>;
   /** Resolves when the directory entry of the file is durable. */
   readonly nameDurable: Promise<void>;
-  readonly sync: Coalesced;
+  readonly contentSync: CoalescedSync;
   readonly writes: WriteQueue;
   userCount = 0;
   /** Whether a sync failed. The content written after the last successful sync is then unknown. */
   hasSyncFailed = false;
 
-  constructor(name: ExtentFileName, file: Promise<DiskFile>, nameDurable: Promise<void>) {
+  constructor(
+    name: ExtentFileName,
+    file: Promise<DiskFile>,
+    options: { readonly events: FailureEvents; readonly nameDurable: Promise<void> },
+  ) {
     this.name = name;
     this.file = file;
-    this.nameDurable = nameDurable;
+    this.nameDurable = options.nameDurable;
     this.writes = new WriteQueue(file, isPacked(name) ? "keep" : "pass");
-    this.sync = new Coalesced(async () => {
-      if (this.hasSyncFailed) throw syncFailedBefore(name);
-      await (await file).sync();
-    });
+    this.contentSync = new CoalescedSync(() =>
+      notingFailure(options.events, async () => {
+        try {
+          await (await file).sync();
+        } catch (error) {
+          this.hasSyncFailed = true;
+          throw error;
+        }
+      }),
+    );
     file.catch(() => {}); // Each user awaits it. Prevents an unhandled rejection without users.
+  }
+}
+
+/** Calls `sync`. The store learns of a failure before any caller of the sync does. */
+async function notingFailure(events: FailureEvents, sync: () => Promise<void>): Promise<void> {
+  try {
+    await sync();
+  } catch (error) {
+    events.onSyncFailed(error);
+    throw error;
   }
 }
 
@@ -250,13 +279,7 @@ export class ExtentFile {
    */
   async sync(): Promise<void> {
     assert(!this.#isReleased, "a released file is not used");
-    try {
-      await Promise.all([this.#open.sync.run(), this.#open.nameDurable]);
-    } catch (error) {
-      this.#open.hasSyncFailed = true;
-      this.#events.onSyncFailed(error);
-      throw error;
-    }
+    await Promise.all([this.#open.contentSync.run(), this.#open.nameDurable]);
   }
 
   /** Ends this use of the file. */

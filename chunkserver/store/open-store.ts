@@ -129,6 +129,7 @@ function makeDeps(
   });
   const packed = new PackedFiles(files);
   const index = new ChunkIndex(store, {
+    requireWritable: () => health.requireWritable(),
     onCommitted: (changes) => {
       for (const change of changes) {
         state.totals.onCommitted(change);

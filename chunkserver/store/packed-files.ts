@@ -17,8 +17,8 @@ interface PackedFile {
   /** Offset of the next chunk: the sum of live and dead bytes. */
   endBytes: number;
   /**
-   * Partial chunks in the file. No record refers to their bytes yet, so the file must not be
-   * deleted while this number is above 0.
+   * Partial chunks in the file, including those that wait for its open. No record refers to their
+   * bytes yet, so the file must not be deleted while this number is above 0.
    */
   writerCount: number;
 }
@@ -117,18 +117,37 @@ export class PackedFiles {
   }
 
   async #allocate(lengthBytes: number): Promise<PackedAllocation> {
-    const current = this.#current === null ? null : this.#entry(this.#current);
-    const fits = current !== null && current.endBytes + lengthBytes <= PACKED_BYTES_MAX;
-    const appendTo = fits ? this.#current : null;
+    const appendTo = this.#current;
     this.#current = null; // If the open fails, the next allocation is in a new file.
-    const file =
-      appendTo === null ? await this.#files.create("packed") : await this.#files.open(appendTo);
+    if (appendTo !== null && this.#entry(appendTo).endBytes + lengthBytes <= PACKED_BYTES_MAX) {
+      return await this.#append(appendTo, lengthBytes);
+    }
+    const file = await this.#files.create("packed");
     this.#current = file.name;
-    const entry = this.#entry(file.name);
+    return { file, offsetBytes: this.#take(file.name, lengthBytes) };
+  }
+
+  async #append(name: ExtentFileName, lengthBytes: number): Promise<PackedAllocation> {
+    // Before the open: an empty file could be deleted during it, and the chunk be written into a
+    // file without a name.
+    const offsetBytes = this.#take(name, lengthBytes);
+    try {
+      const file = await this.#files.open(name);
+      this.#current = name;
+      return { file, offsetBytes };
+    } catch (error) {
+      this.release(name);
+      throw error;
+    }
+  }
+
+  /** Takes a byte range for a writer. Returns its offset. */
+  #take(name: ExtentFileName, lengthBytes: number): number {
+    const entry = this.#entry(name);
     const offsetBytes = entry.endBytes;
     entry.endBytes += lengthBytes;
     entry.writerCount += 1;
-    return { file, offsetBytes };
+    return offsetBytes;
   }
 
   #entry(name: ExtentFileName): PackedFile {

@@ -118,9 +118,22 @@ async function copyToQuarantine(deps: StoreDeps, chunkId: ChunkId, extent: Exten
   try {
     const bytes = new Uint8Array(extent.lengthBytes);
     const count = await file.read(bytes, extent.offsetBytes);
-    await deps.quarantine.add(chunkId, bytes.subarray(0, count));
+    await addToQuarantine(deps, chunkId, bytes.subarray(0, count));
   } finally {
     file.release();
+  }
+}
+
+async function addToQuarantine(
+  deps: StoreDeps,
+  chunkId: ChunkId,
+  bytes: Uint8Array,
+): Promise<void> {
+  try {
+    await deps.quarantine.add(chunkId, bytes);
+  } catch (error) {
+    deps.health.noteWriteFailure(error); // Its sync may have failed.
+    throw error;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
-import { Coalesced } from "./coalesced.ts";
+import { CoalescedSync } from "./coalesced-sync.ts";
 
 const NAME = /^(\d{13,15})-(.+)$/;
 
@@ -25,11 +25,11 @@ export interface RetentionDirectoryOptions {
  */
 export class RetentionDirectory {
   readonly #options: RetentionDirectoryOptions;
-  readonly #directorySync: Coalesced;
+  readonly #directorySync: CoalescedSync;
 
   constructor(options: RetentionDirectoryOptions) {
     this.#options = options;
-    this.#directorySync = new Coalesced(() => options.disk.syncDirectory(options.path));
+    this.#directorySync = new CoalescedSync(() => options.disk.syncDirectory(options.path));
   }
 
   /** Creates the directory if it does not exist. */

@@ -29,13 +29,11 @@ export async function sealPartial(
   partial: OpenPartial,
   sealing: SealRequest,
 ): Promise<"stored" | "known"> {
-  deps.health.requireWritable();
   const { chunkId } = sealing;
   const hashes = checkedHashes(deps, partial, sealing);
   for (let isDurable = false; ; ) {
     if (!isDurable && deps.index.record(chunkId) === null) {
       await partial.sync();
-      deps.health.requireWritable();
       isDurable = true;
     }
     const dueMs = confirmDueMsIn(deps, sealing.lifetimeMs);
@@ -54,7 +52,6 @@ export async function sealPartial(
 
 /** Raises the intent index of an existing chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
 export async function raiseIntent(deps: StoreDeps, sealing: SealRequest): Promise<void> {
-  deps.health.requireWritable();
   const dueMs = confirmDueMsIn(deps, sealing.lifetimeMs);
   const isKnown = await deps.index.change((operation) => raiseIfPresent(operation, sealing, dueMs));
   if (isKnown) return;

@@ -325,8 +325,14 @@ const range = (start: number, end: number): number[] =>
 /** Returns an index with confirmed records. */
 async function indexWith(numbers: readonly number[]): Promise<ChunkIndex> {
   const store = await new MemoryStores().open("index");
-  const events = { onCommitted: () => {}, onLost: () => {}, onFailed: () => {}, onFull: () => {} };
-  const index = new ChunkIndex(store, events);
+  const ignore = () => {};
+  const index = new ChunkIndex(store, {
+    requireWritable: ignore,
+    onCommitted: ignore,
+    onLost: ignore,
+    onFailed: ignore,
+    onFull: ignore,
+  });
   const extents = [{ file: "large-000000000001" as never, offsetBytes: 0, lengthBytes: 1 }];
   await index.change((operation) => {
     for (const number of numbers) {

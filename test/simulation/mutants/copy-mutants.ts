@@ -41,4 +41,48 @@ export const COPY_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inTest("test/chunkserver/compare-copies.test.ts"),
   },
+  {
+    name: "failed-sync-repeated",
+    bug: "The callers that wait during a failed sync get the result of another sync",
+    breaks: "G6: a repeated fdatasync reports success for bytes that are lost (fsyncgate)",
+    edits: [
+      {
+        file: "chunkserver/store/coalesced-sync.ts",
+        find: "    if (this.#failed !== null) return this.#failed;\n",
+        replace: "",
+      },
+      {
+        file: "chunkserver/store/coalesced-sync.ts",
+        find: "this.#running.then(() => this.#start());",
+        replace: "this.#running.then(() => this.#start(), () => this.#start());",
+      },
+    ],
+    caughtBy: inTest("test/chunkserver/failed-sync.test.ts"),
+  },
+  {
+    name: "promise-after-failed-sync",
+    bug: "The index commits new extents after a failed sync",
+    breaks: "G6: after a failed sync the store accepts no bytes until a restart",
+    edits: [
+      {
+        file: "chunkserver/store/chunk-index.ts",
+        find: "if (staged.promisesBytes) this.#events.requireWritable();",
+        replace: "if (staged.promisesBytes && applied.length < 0) this.#events.requireWritable();",
+      },
+    ],
+    caughtBy: inTest("test/chunkserver/failed-sync.test.ts"),
+  },
+  {
+    name: "writer-counted-late",
+    bug: "A packed file can be deleted while a write waits for its open",
+    breaks: "G6: bytes that a seal acknowledges are in a file with a name",
+    edits: [
+      {
+        file: "chunkserver/store/packed-files.ts",
+        find: "file.writerCount > 0 || name === this.#current) continue;\n      this.#byName.delete",
+        replace: "name === this.#current) continue;\n      this.#byName.delete",
+      },
+    ],
+    caughtBy: inTest("test/chunkserver/packed-files.test.ts"),
+  },
 ];
