@@ -196,7 +196,7 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
         replace: "        if (key.length === 0) removals.push({ key, value: null });",
       },
     ],
-    caughtBy: inNamespace(20),
+    caughtBy: inTest("test/master/driver/snapshot-ranges.test.ts"),
   },
   {
     name: "snapshot-keeps-changed-range",
