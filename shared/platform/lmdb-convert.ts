@@ -3,7 +3,7 @@ import { rename } from "node:fs/promises";
 import { AshlarError } from "../base/errors.ts";
 import type { Disk } from "../ports/disk.ts";
 import { type Database, entryCountOf, openDatabase } from "./lmdb-database.ts";
-import { lmdbCommitError } from "./lmdb-error.ts";
+import { lmdbCommitError, storeFileError } from "./lmdb-error.ts";
 import { markSuspect } from "./lmdb-inspect.ts";
 import { availableBytesOf, RESERVE_BYTES } from "./lmdb-space.ts";
 
@@ -36,9 +36,18 @@ export async function convertStore(disk: Disk, path: string, name: string): Prom
     await disk.removeTree(`${name}/${CONVERTED}`); // It may fill the disk.
     throw error;
   }
-  await rename(`${path}/${CONVERTED}/data.mdb`, `${path}/data.mdb`);
+  await replaceData(path);
   await disk.removeTree(`${name}/${CONVERTED}`);
   await disk.syncDirectory(name);
+}
+
+async function replaceData(path: string): Promise<void> {
+  const file = `${path}/data.mdb`;
+  try {
+    await rename(`${path}/${CONVERTED}/data.mdb`, file);
+  } catch (error) {
+    throw storeFileError({ path, action: "replace", file }, error);
+  }
 }
 
 function checkSpace(path: string): void {

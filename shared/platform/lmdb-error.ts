@@ -1,5 +1,7 @@
 import { constants } from "node:os";
 import { AshlarError, type ErrorCode } from "../base/errors.ts";
+import { diskError, errnoOf } from "./disk-error.ts";
+import { errnoWords } from "./errno-words.ts";
 
 /** The range of LMDB's error codes, from MDB_KEYEXIST (-30799). Positive codes are errno values. */
 const LMDB_CODE_MIN = -30799;
@@ -26,6 +28,24 @@ function openErrorCode(code: number | null): ErrorCode {
   // STORE_CORRUPT makes the caller rebuild the store, so it is never used for a wrong file owner or
   // too many open files.
   return isLmdbCode && !LMDB_CODES_OF_LIMITS.includes(code) ? "STORE_CORRUPT" : "DISK_FAILED";
+}
+
+/** Returns the error for a file in the directory of the store `path` that cannot be changed. */
+export function storeFileError(
+  { path, action, file }: { readonly path: string; readonly action: string; readonly file: string },
+  cause: unknown,
+): AshlarError {
+  const { code, details } = diskError(action, file, cause);
+  const reason = errnoWords(errnoOf(cause));
+  return new AshlarError(
+    code,
+    `Cannot open the store ${path}: expected to be able to ${action} the file ${file}: ${reason}`,
+    {
+      cause,
+      details,
+      hint: "Check the owner, the mode and the attributes (lsattr) of the file and its directory, and whether the disk is mounted read-only",
+    },
+  );
 }
 
 /**

@@ -1,9 +1,29 @@
 import { type ExecFileException, execFile } from "node:child_process";
-import { type FileHandle, lstat, open, readlink, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  type FileHandle,
+  lstat,
+  open,
+  readlink,
+  symlink,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
 import { createRequire } from "node:module";
 import { endianness } from "node:os";
 import { AshlarError } from "../base/errors.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
+import { storeFileError } from "./lmdb-error.ts";
+import {
+  DATA_FORMAT,
+  formatOf,
+  isRootPage,
+  lastPageOf,
+  META_BYTES,
+  newestMeta,
+  PAGE_HEADER_BYTES,
+  pageBytesOf,
+  rootsOf,
+} from "./lmdb-meta.ts";
 
 /*
  * lmdb ends the process where it should throw: with SIGSEGV when it opens a file of another format,
@@ -11,27 +31,6 @@ import { diskError, errnoOf } from "./disk-error.ts";
  * seen with 2.9.4 and 3.5.6). Therefore a file is inspected before lmdb opens it, and a suspect file is first
  * read in a child process.
  */
-
-/*
- * A meta page of LMDB's data format 2 on a 64-bit little-endian machine. A file has two, at offset
- * 0 and at one page size (mdb.c, MDB_page_header and MDB_meta):
- *
- *     offset  size  field
- *       0x12     2  page flags: META_PAGE_FLAG is set
- *       0x18     4  MAGIC
- *       0x1c     4  version in the low 16 bits
- *       0x30     4  page size in bytes
- *       0x90     8  number of the last used page
- *       0x98     8  id of the transaction that wrote this page
- */
-const META_BYTES = 0xa0;
-const META_PAGE_FLAG = 0x08;
-const MAGIC = 0xbeefc0de;
-const DATA_VERSION = 2;
-/** Offset of the magic number in format 1, which a build with LMDB_DATA_V1 writes. */
-const MAGIC_OFFSET_FORMAT_1 = 0x10;
-const PAGE_BYTES_MIN = 256;
-const PAGE_BYTES_MAX = 65_536;
 
 const ARCHITECTURES_32_BIT: readonly string[] = ["arm", "ia32", "mips", "mipsel"];
 
@@ -71,6 +70,7 @@ export type StoreCondition = "new" | "sound" | "foreign-list" | "damaged";
  * Returns the condition of the store in the directory `path`. lmdb must not open a damaged store.
  */
 export async function inspectStore(path: string): Promise<StoreCondition> {
+  await checkLockFile(path);
   const shape = await classifyFile(`${path}/data.mdb`);
   if (shape === "foreign") return "damaged";
   if (shape === "empty") return "new";
@@ -87,20 +87,66 @@ export async function inspectStore(path: string): Promise<StoreCondition> {
  */
 export async function withOpeningMarker<T>(path: string, open: () => T): Promise<T> {
   await markSuspect(path);
+  let opened: T;
   try {
-    if (!(await hasOwner(path))) {
-      await rm(`${path}/${OWNER_NAME}`, { force: true });
-      await symlink(OWNER, `${path}/${OWNER_NAME}`);
+    if (!(await hasOwner(path))) await claim(path);
+    opened = open();
+  } catch (error) {
+    await removeMarker(path).catch(() => {}); // The first error is reported.
+    throw error;
+  }
+  await removeMarker(path);
+  return opened;
+}
+
+/** lmdb ends the process with SIGSEGV if it cannot write to its lock file. @throws {AshlarError} see `storeFileError` */
+async function checkLockFile(path: string): Promise<void> {
+  await changeFile({ path, action: "write", name: "lock.mdb" }, async (file) => {
+    try {
+      await (await open(file, "r+")).close();
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error; // lmdb creates it.
     }
-    return open();
-  } finally {
-    await rm(`${path}/${MARKER_NAME}`, { force: true });
+  });
+}
+
+/** Records that this version has opened the store. */
+async function claim(path: string): Promise<void> {
+  await changeFile({ path, action: "replace", name: OWNER_NAME }, async (file) => {
+    await removeFile(file);
+    await symlink(OWNER, file);
+  });
+}
+
+async function removeMarker(path: string): Promise<void> {
+  await changeFile({ path, action: "remove", name: MARKER_NAME }, removeFile);
+}
+
+async function removeFile(file: string): Promise<void> {
+  try {
+    await unlink(file);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
+}
+
+/** Changes a file of the store. @throws {AshlarError} see `storeFileError` */
+async function changeFile(
+  { path, action, name }: { readonly path: string; readonly action: string; readonly name: string },
+  change: (file: string) => Promise<void>,
+): Promise<void> {
+  const file = `${path}/${name}`;
+  try {
+    await change(file);
+  } catch (error) {
+    throw storeFileError({ path, action, file }, error);
   }
 }
 
 /** Marks a store as suspect: a crash of the process before the next `withOpeningMarker` is detected. */
 export async function markSuspect(path: string): Promise<void> {
-  await writeFile(`${path}/${MARKER_NAME}`, "");
+  const action = "write";
+  await changeFile({ path, action, name: MARKER_NAME }, (file) => writeFile(file, ""));
 }
 
 async function hasOwner(path: string): Promise<boolean> {
@@ -128,71 +174,67 @@ async function exists(path: string): Promise<boolean> {
  *   while opening it, because there was no data yet.
  * - `short`: the file ends before the last used page. That is legal if the last pages are free, so
  *   it proves no damage (mdb.c, mm_last_pg).
- * - `foreign`: the file has no valid meta pages.
+ * - `foreign`: the file has no valid meta pages, or its trees do not begin where they say.
+ *
+ * @throws {AshlarError} VERSION_MISMATCH for another data format of LMDB
  */
 async function classifyFile(file: string): Promise<"whole" | "short" | "foreign" | "empty"> {
   if (endianness() !== "LE" || ARCHITECTURES_32_BIT.includes(process.arch)) return "whole";
-  const head = await readHead(file);
-  if (head === null || head.isEmpty) return "empty";
-  const first = head.first;
-  if (first.getUint32(MAGIC_OFFSET_FORMAT_1, true) === MAGIC) return "whole"; // Format 1: lmdb decides.
-  const second = head.second;
-  if (second === null || !isMeta(first) || !isMeta(second)) return "foreign";
-  const newest = transactionOf(first) > transactionOf(second) ? first : second;
-  const usedBytes = (newest.getBigUint64(0x90, true) + 1n) * BigInt(pageBytesOf(first));
-  return BigInt(head.lengthBytes) < usedBytes ? "short" : "whole";
-}
-
-function isMeta(page: DataView): boolean {
-  return (
-    (page.getUint16(0x12, true) & META_PAGE_FLAG) !== 0 &&
-    page.getUint32(0x18, true) === MAGIC &&
-    (page.getUint32(0x1c, true) & 0xffff) === DATA_VERSION
-  );
-}
-
-function pageBytesOf(page: DataView): number {
-  return page.getUint32(0x30, true);
-}
-
-function transactionOf(page: DataView): bigint {
-  return page.getBigUint64(0x98, true);
-}
-
-/** The beginning of a data file. */
-interface Head {
-  readonly lengthBytes: number;
-  /** Whether the file is at most as long as two meta pages, and contains only zeros. */
-  readonly isEmpty: boolean;
-  readonly first: DataView;
-  /** The second meta page. Null if the first one has no valid page size. */
-  readonly second: DataView | null;
-}
-
-async function readHead(file: string): Promise<Head | null> {
   let handle: FileHandle;
   try {
     handle = await open(file, "r+"); // lmdb crashes if it cannot open for writing.
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return null;
+    if (errnoOf(error) === "ENOENT") return "empty";
     throw diskError("open", file, error);
   }
   try {
-    const readMeta = async (offset: number): Promise<DataView> => {
-      const bytes = new Uint8Array(META_BYTES);
-      await handle.read(bytes, 0, META_BYTES, offset);
-      return new DataView(bytes.buffer);
-    };
-    const first = await readMeta(0);
-    const pageBytes = pageBytesOf(first);
-    const hasSecond = pageBytes >= PAGE_BYTES_MIN && pageBytes <= PAGE_BYTES_MAX;
-    const second = hasSecond ? await readMeta(pageBytes) : null;
-    const lengthBytes = (await handle.stat()).size;
-    const isEmpty = lengthBytes <= NEW_STORE_BYTES && (await isZero(handle));
-    return { lengthBytes, isEmpty, first, second };
+    return await classify(handle, file);
+  } catch (error) {
+    throw error instanceof AshlarError ? error : diskError("read", file, error);
   } finally {
     await handle.close();
   }
+}
+
+async function classify(
+  handle: FileHandle,
+  file: string,
+): Promise<"whole" | "short" | "foreign" | "empty"> {
+  const lengthBytes = (await handle.stat()).size;
+  if (lengthBytes <= NEW_STORE_BYTES && (await isZero(handle))) return "empty";
+  const first = await readPart(handle, { offset: 0, lengthBytes: META_BYTES });
+  const format = formatOf(first);
+  if (format !== null && format !== DATA_FORMAT) throw otherFormat(file, format);
+  const pageBytes = pageBytesOf(first);
+  if (pageBytes === null) return "foreign";
+  const second = await readPart(handle, { offset: pageBytes, lengthBytes: META_BYTES });
+  const newest = newestMeta(first, second);
+  if (newest === null) return "foreign";
+  if (BigInt(lengthBytes) < (lastPageOf(newest) + 1n) * BigInt(pageBytes)) return "short";
+  for (const root of rootsOf(newest)) {
+    const offset = Number(root.number) * pageBytes;
+    const header = await readPart(handle, { offset, lengthBytes: PAGE_HEADER_BYTES });
+    if (!isRootPage(header, root)) return "foreign";
+  }
+  return "whole";
+}
+
+function otherFormat(file: string, format: number): AshlarError {
+  return new AshlarError(
+    "VERSION_MISMATCH",
+    `Cannot open the store file ${file}: expected LMDB data format ${DATA_FORMAT}: current value is ${format}`,
+    { hint: "Another program or another version of lmdb wrote the file. It is unchanged" },
+  );
+}
+
+/** Reads a part of a file. Bytes after its end are zeros. */
+async function readPart(
+  handle: FileHandle,
+  { offset, lengthBytes }: { readonly offset: number; readonly lengthBytes: number },
+): Promise<DataView> {
+  const bytes = new Uint8Array(lengthBytes);
+  await handle.read(bytes, 0, lengthBytes, offset);
+  return new DataView(bytes.buffer);
 }
 
 async function isZero(handle: FileHandle): Promise<boolean> {

@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdir, open, readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  rmdir,
+  stat,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
@@ -34,6 +44,13 @@ async function makeStore(path: string): Promise<void> {
 async function damage(file: string, offset: number, bytes: Uint8Array): Promise<void> {
   await using disk = await open(file, "r+");
   await disk.write(bytes, 0, bytes.length, offset);
+}
+
+/** Overwrites the number of the root page of the rows in both headers. */
+async function damageRoots(file: string, number: bigint): Promise<void> {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(number);
+  for (const header of [0, 4096]) await damage(file, header + 0x88, bytes);
 }
 
 /** Resolves to the first child of the process once it exists: proc(5). */
@@ -88,6 +105,11 @@ describe("lmdb store with damaged files", () => {
     ["that is not a store", (file) => writeFile(file, Buffer.alloc(64 * 1024, 7))],
     ["that is too short for a header", (file) => writeFile(file, "short")],
     ["whose first header is overwritten", (file) => damage(file, 0, Buffer.alloc(4096, 7))],
+    ["whose pages have another size", (file) => damage(file, 0x30, Buffer.of(0, 0x20))],
+    ["whose second header has no page size", (file) => damage(file, 4096 + 0x30, Buffer.alloc(4))],
+    ["whose rows are said to begin in a header", (file) => damageRoots(file, 1n)],
+    ["whose rows are said to begin after the end", (file) => damageRoots(file, 2n ** 40n)],
+    ["whose rows are said to begin in the middle", (file) => damageRoots(file, 9n)],
     ["whose second header is zeros", (file) => damage(file, 4096, Buffer.alloc(4096))],
     ["that was cut in half", async (file) => truncate(file, (await stat(file)).size >> 1)],
   ];
@@ -104,6 +126,30 @@ describe("lmdb store with damaged files", () => {
       await store.close();
     });
   }
+
+  it("fails with VERSION_MISMATCH for another data format of LMDB, and changes nothing", async () => {
+    await using directory = await TempDirectory.make();
+    await makeStore(directory.path);
+    const file = `${directory.path}/s/data.mdb`;
+    const header = (offset: number, ...numbers: number[]): Promise<void> => {
+      const bytes = Buffer.alloc(4 * numbers.length);
+      for (const [position, number] of numbers.entries()) bytes.writeUInt32LE(number, 4 * position);
+      return damage(file, offset, bytes);
+    };
+    for (const page of [0, 4096]) await header(page + 0x1c, 3);
+    await assert.rejects(new LmdbStores(directory.path).open("s"), {
+      code: "VERSION_MISMATCH",
+      message: `Cannot open the store file ${file}: expected LMDB data format 2: current value is 3`,
+    });
+    // Format 1 has shorter page headers: the magic number comes earlier.
+    for (const page of [0, 4096]) await header(page + 0x10, 0xbeefc0de, 1, 0, 0);
+    const before = await readFile(file);
+    await assert.rejects(new LmdbStores(directory.path).open("s"), {
+      code: "VERSION_MISMATCH",
+      message: /expected LMDB data format 2: current value is 1$/,
+    });
+    assert.ok(before.equals(await readFile(file)));
+  });
 
   it("fails with STORE_CORRUPT for a damaged page if the last process died while opening", async () => {
     await using directory = await TempDirectory.make();
@@ -171,6 +217,43 @@ describe("lmdb store with damaged files", () => {
     const store = await new LmdbStores(directory.path).open("s");
     assert.deepEqual(store.get(Uint8Array.of(0, 7)), new Uint8Array(100).fill(7));
     await store.close();
+  });
+
+  for (const name of ["opening", "opening-2", "lock.mdb"]) {
+    it(`says what it cannot write if a directory is in the place of ${name}`, async () => {
+      await using directory = await TempDirectory.make();
+      await makeStore(directory.path);
+      const path = `${directory.path}/s/${name}`;
+      await rm(path, { force: true });
+      await mkdir(path);
+      await assert.rejects(new LmdbStores(directory.path).open("s"), {
+        code: "DISK_FAILED",
+        message: new RegExp(
+          `^Cannot open the store ${directory.path}/s: expected to be able to (write|replace) the file ${path}: .*directory$`,
+        ),
+        details: { path, errno: "EISDIR" },
+      });
+      await rmdir(path);
+    });
+  }
+
+  it("says what it cannot write if the directory of the store is read-only", async (test) => {
+    await using directory = await TempDirectory.make();
+    await makeStore(directory.path);
+    const path = `${directory.path}/s`;
+    if (spawnSync("chattr", ["+i", path]).status !== 0) {
+      test.skip("attributes of files cannot be changed here");
+      return;
+    }
+    try {
+      await assert.rejects(new LmdbStores(directory.path).open("s"), {
+        code: "DISK_FAILED",
+        message: `Cannot open the store ${path}: expected to be able to write the file ${path}/opening-2: operation not permitted`,
+      });
+    } finally {
+      spawnSync("chattr", ["-i", path]);
+    }
+    await (await new LmdbStores(directory.path).open("s")).close();
   });
 
   it("does not fail with STORE_CORRUPT for a path that it cannot use", async () => {
