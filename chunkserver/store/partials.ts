@@ -45,18 +45,20 @@ export async function createPartial(
 
 /**
  * Seals a partial chunk (see `sealPartial`) and releases it. Its bytes then belong to the record of
- * the chunk. If the chunk exists already, the bytes are deleted.
+ * the chunk. If the chunk exists already, the bytes that it had are deleted.
  */
 export async function storePartial(
   deps: StoreDeps,
   partial: OpenPartial,
   request: SealRequest,
 ): Promise<void> {
-  const outcome = await sealPartial(deps, partial, request);
+  const replaced = await sealPartial(deps, partial, request);
   partial.release();
-  if (outcome === "stored") releaseAllocation(deps, partial);
-  // The chunk is durable even if the second copy of its bytes cannot be deleted.
-  else await discardPartial(deps, partial).catch((error) => warnUndeleted(deps, error));
+  releaseAllocation(deps, partial);
+  // The chunk is durable even if its old bytes cannot be deleted.
+  if (replaced.length > 0) {
+    await deleteExtents(deps, replaced).catch((error) => warnUndeleted(deps, error));
+  }
 }
 
 /** Deletes the bytes of a released partial chunk: its own file, or its part of a packed file. */

@@ -2,7 +2,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
 import { chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { IndexOperation } from "./chunk-index.ts";
-import type { ChunkRecord } from "./chunk-record.ts";
+import type { ChunkRecord, Extent } from "./chunk-record.ts";
 import { confirmDueMsIn } from "./confirm-due.ts";
 import type { OpenPartial } from "./open-partial.ts";
 import type { StoreDeps } from "./store-deps.ts";
@@ -19,35 +19,33 @@ export interface SealRequest {
 
 /**
  * Makes a partial chunk a chunk: checks its id, syncs its bytes, commits its record, in this order.
- * Durable when it resolves. Returns "known" if the chunk exists already: its intent was raised, and
- * the caller deletes the new bytes.
+ * Durable when it resolves. If the chunk exists already, its record then refers to the new bytes,
+ * which were verified, and not to the stored ones, which may be corrupt (docs/decisions/0024).
  *
+ * @returns the replaced extents, which no record refers to: the caller deletes them
  * @throws {AshlarError} CHUNK_CORRUPT, INVALID_ARGUMENT, NO_SPACE, DISK_FAILED: nothing changed.
  */
 export async function sealPartial(
   deps: StoreDeps,
   partial: OpenPartial,
   sealing: SealRequest,
-): Promise<"stored" | "known"> {
+): Promise<readonly Extent[]> {
   const { chunkId } = sealing;
   const hashes = checkedHashes(deps, partial, sealing);
-  for (let isDurable = false; ; ) {
-    if (!isDurable && deps.index.record(chunkId) === null) {
-      await partial.sync();
-      isDurable = true;
+  await partial.sync();
+  const dueMs = confirmDueMsIn(deps, sealing.lifetimeMs);
+  return await deps.index.change((operation) => {
+    const known = operation.record(chunkId);
+    if (known !== null) {
+      const extents = [partial.extent(sealing.lengthBytes)];
+      operation.put(chunkId, { ...withIntent(known, sealing, dueMs), extents }, hashes);
+      return known.extents;
     }
-    const dueMs = confirmDueMsIn(deps, sealing.lifetimeMs);
-    const outcome = await deps.index.change((operation) => {
-      if (raiseIfPresent(operation, sealing, dueMs)) return "known";
-      if (!isDurable) return "vanished";
-      const intentIndex = newestIntent(operation, sealing);
-      operation.forgetLost(chunkId);
-      operation.put(chunkId, newRecord(partial, { ...sealing, intentIndex }, dueMs), hashes);
-      return "stored";
-    });
-    // The existing replica was purged between the first look-up and the commit. Sync and try again.
-    if (outcome !== "vanished") return outcome;
-  }
+    const intentIndex = newestIntent(operation, sealing);
+    operation.forgetLost(chunkId);
+    operation.put(chunkId, newRecord(partial, { ...sealing, intentIndex }, dueMs), hashes);
+    return [];
+  });
 }
 
 /** Raises the intent index of an existing chunk. @throws {AshlarError} CHUNK_NOT_FOUND */
@@ -79,20 +77,26 @@ function checkedHashes(deps: StoreDeps, partial: OpenPartial, sealing: SealReque
   );
 }
 
+/** Raises the intent index of the chunk. Returns false if there is no record. */
+function raiseIfPresent(operation: IndexOperation, sealing: SealRequest, dueMs: number): boolean {
+  const record = operation.record(sealing.chunkId);
+  if (record === null) return false;
+  const raised = withIntent(record, sealing, dueMs);
+  if (raised !== record) operation.put(sealing.chunkId, raised);
+  return true;
+}
+
 /**
- * Raises the intent index of the chunk. Returns false if there is no record.
+ * Returns the record with the newer one of its intent and that of `sealing`.
  *
  * A newer intent protects the replica from purges that the master ordered before it. It is not
  * known yet whether a commit follows, so the master is asked about the chunk again.
  */
-function raiseIfPresent(operation: IndexOperation, sealing: SealRequest, dueMs: number): boolean {
-  const { chunkId, intentIndex } = sealing;
-  const record = operation.record(chunkId);
-  if (record === null) return false;
-  if (record.intentIndex < intentIndex) {
-    operation.put(chunkId, { ...record, intentIndex, confirmDueMs: dueMs });
-  }
-  return true;
+function withIntent(record: ChunkRecord, sealing: SealRequest, dueMs: number): ChunkRecord {
+  const { intentIndex } = sealing;
+  return record.intentIndex < intentIndex
+    ? { ...record, intentIndex, confirmDueMs: dueMs }
+    : record;
 }
 
 /**

@@ -73,6 +73,19 @@ export const COPY_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/chunkserver/failed-sync.test.ts"),
   },
   {
+    name: "second-put-keeps-old-bytes",
+    bug: "A chunk that is put again keeps its stored bytes without a look at them",
+    breaks: "docs/decisions/0024: a receipt is for bytes that were verified",
+    edits: [
+      {
+        file: "chunkserver/store/seal.ts",
+        find: "{ ...withIntent(known, sealing, dueMs), extents }, hashes);\n      return known.extents;",
+        replace: "withIntent(known, sealing, dueMs), hashes);\n      return extents;",
+      },
+    ],
+    caughtBy: inTest("test/chunkserver/second-put.test.ts"),
+  },
+  {
     name: "writer-counted-late",
     bug: "A packed file can be deleted while a write waits for its open",
     breaks: "G6: bytes that a seal acknowledges are in a file with a name",
