@@ -65,7 +65,7 @@ export const CLUSTER_REASONS = {
   "key-version": reason(
     "PRECONDITION_FAILED",
     ({ expected, actual }: { readonly expected: number; readonly actual: number }) =>
-      `Cannot rotate the chunk key: expected version ${expected}: current version is ${actual}: it was rotated in the meantime`,
+      `Cannot rotate the chunk key: expected version ${expected}: current version is ${actual}: ${expected < actual ? "it was rotated in the meantime" : `version ${expected} does not exist yet`}`,
   ),
   "intent-floor": reason(
     "INVALID_ARGUMENT",

@@ -85,12 +85,21 @@ describe("the enrolment of chunkservers", () => {
     const machine = await makeMachine(1);
     const rotate = (byte: number, rotatesFrom: number): Outcome =>
       change(machine, { kind: "close", chunkKey: secret(byte), rotatesFrom });
-    assert.equal(codeOf(rotate(9, 2)), "PRECONDITION_FAILED");
+    const early = rotate(9, 99);
+    assert.ok(!early.ok);
+    assert.equal(codeOf(early), "PRECONDITION_FAILED");
+    assert.match(
+      errorOfRefused(early).message,
+      /expected version 99: current version is 1: version 99 does not exist yet$/,
+    );
     assert.equal(enrolmentOf(machine).isOpen, true, "a refused change changes nothing");
     assertOk(rotate(9, 1));
     const late = rotate(8, 1);
     assert.ok(!late.ok);
-    assert.match(errorOfRefused(late).message, /expected version 1: current version is 2/);
+    assert.match(
+      errorOfRefused(late).message,
+      /expected version 1: current version is 2: it was rotated in the meantime$/,
+    );
     assert.deepEqual(versionsOf(machine), [1, 2]);
   });
 
