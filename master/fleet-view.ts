@@ -29,6 +29,11 @@ export interface FleetView {
   recordHeartbeat(heartbeat: HeartbeatRequest): boolean;
   /** Records that a chunkserver is shutting down. */
   recordGoodbye(serverId: ServerId): void;
+  /**
+   * Records that the messages of a chunkserver are refused, until one is accepted. The caller knows that it
+   * is this server: others can state its id.
+   */
+  recordRefusal(serverId: ServerId): void;
   /** Interval of heartbeats. A server is suspected only after several missing heartbeats. */
   readonly heartbeatIntervalMs: number;
   liveness(serverId: ServerId): Liveness;

@@ -136,10 +136,10 @@ function painted(
 /** Returns the cells of the row of a chunkserver in the colour of its state. */
 export function paintedServer(
   output: Pick<Output, "paint">,
-  { isDiskFailed, state }: ClusterStatus["chunkservers"][number],
+  { isDiskFailed, isRefused, state }: ClusterStatus["chunkservers"][number],
   cells: readonly string[],
 ): readonly string[] {
-  return painted(output, isDiskFailed ? "disk failed" : state, cells);
+  return painted(output, isDiskFailed && !isRefused ? "disk failed" : state, cells);
 }
 
 /** Returns the value of the key `refusal` of a master: null if it follows the leader. */
@@ -152,9 +152,11 @@ export function refusalJson(
 /** Returns the state of a chunkserver in words. */
 export function serverState({
   state,
+  isRefused,
   isDiskFailed,
   lastHeardMsAgo,
 }: ClusterStatus["chunkservers"][number]): string {
+  if (isRefused) return "refused";
   if (state === "suspect" && lastHeardMsAgo === null) return "waiting";
   return isDiskFailed ? `${state}, disk failed` : state;
 }

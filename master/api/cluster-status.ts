@@ -6,6 +6,7 @@ import type { ConsensusStatus } from "../consensus.ts";
 import type { ClusterFacts } from "../namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import { evaluateHealth } from "../placement/evaluate-health.ts";
+import type { Liveness } from "../placement/liveness.ts";
 import { newestOf } from "./chunk-keys.ts";
 import { notEnrolledServers } from "./enrolment.ts";
 import { type MasterDeps, requireFacts } from "./leader-context.ts";
@@ -66,9 +67,9 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
       refusal ? [{ memberId, ...refusal }] : [],
     ),
     timeAheadMs: deps.clock.aheadMs() ?? 0,
-    servers: chunkservers.map(({ state, lastHeardMsAgo, ...server }) => ({
+    servers: chunkservers.map(({ state, isRefused, lastHeardMsAgo, ...server }) => ({
       ...server,
-      liveness: state,
+      liveness: isRefused ? "refused" : state,
       silentMs: lastHeardMsAgo,
       isFull: server.space.availableBytes < CHUNK_BYTES_MAX,
     })),
@@ -153,8 +154,8 @@ function chunkserverStatuses(
     const liveness = fleet.liveness(serverId);
     return {
       ...(status?.location ?? server),
-      // A new leader has no message of the server yet: the server is not known to be live.
-      state: liveness === "live" && lastHeardMsAgo === null ? "suspect" : liveness,
+      state: stateOf(liveness, lastHeardMsAgo),
+      isRefused: liveness === "refused",
       isDiskFailed: status?.isDiskFailed ?? false,
       capabilities: [...(status?.capabilities ?? [])].sort(),
       space: status?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },
@@ -162,4 +163,14 @@ function chunkserverStatuses(
       lastHeardMsAgo,
     };
   });
+}
+
+/** Returns the state on the wire. Clients of an old version do not know `refused`. */
+function stateOf(
+  liveness: Liveness,
+  lastHeardMsAgo: number | null,
+): ClusterStatus["chunkservers"][number]["state"] {
+  if (liveness === "refused") return "dead";
+  // A new leader has no message of the server yet: the server is not known to be live.
+  return liveness === "live" && lastHeardMsAgo === null ? "suspect" : liveness;
 }

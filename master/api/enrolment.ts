@@ -55,6 +55,8 @@ export function admitServer(deps: MasterDeps, serverId: ServerId, proof: Proof):
     return { isProven: true, credential: null };
   }
   if (!record.isOpen && !isTokenValid(deps, record, proof?.token ?? null)) {
+    // Any process can state this id, so the refusal changes no state in which copies count.
+    if (deps.fleet.liveness(serverId) === "dead") deps.fleet.recordRefusal(serverId);
     throw notEnrolled(serverId, proof);
   }
   return { isProven: false, credential: proof === undefined ? null : credential };
@@ -170,7 +172,7 @@ export async function performEnrolmentChange(
   await propose(deps, { kind: "change-enrolment", change });
   // Their heartbeats are refused from now on: no new write should choose them.
   for (const { serverId } of left) {
-    if (!deps.registrations.isEnrolled(serverId)) deps.fleet.recordGoodbye(serverId);
+    if (!deps.registrations.isEnrolled(serverId)) deps.fleet.recordRefusal(serverId);
   }
   return statusOfEnrolment(deps);
 }

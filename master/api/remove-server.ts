@@ -45,10 +45,10 @@ function checkServer(deps: MasterDeps, serverId: ServerId, isForced: boolean): v
     });
   }
   const liveness = deps.fleet.liveness(serverId);
-  if (isForced || liveness === "dead" || liveness === "stopped") return;
+  if (isForced || liveness === "dead" || liveness === "stopped" || liveness === "refused") return;
   throw new AshlarError(
     "PRECONDITION_FAILED",
-    `Cannot remove chunkserver ${serverId}: expected a server that is stopped or dead: ${server.address} is ${liveness}`,
+    `Cannot remove chunkserver ${serverId}: expected a server that is stopped, dead or refused: ${server.address} is ${liveness}`,
     { hint: "Stop its process first, or pass --force" },
   );
 }

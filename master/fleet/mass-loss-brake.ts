@@ -41,7 +41,8 @@ export class MassLossBrake {
     for (const { location } of this.#registry.servers()) {
       const { serverId } = location;
       if (!this.#registry.wasRecentlyAlive(serverId)) continue;
-      const isDead = this.#registry.liveness(serverId) === "dead";
+      const liveness = this.#registry.liveness(serverId);
+      const isDead = liveness === "dead" || liveness === "refused";
       if (isDead && this.#scans.of(serverId)?.hasFoundNothing === true) continue;
       servers += 1;
       if (isDead) dead += 1;

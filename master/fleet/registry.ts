@@ -34,6 +34,8 @@ interface RegisteredServer {
   lastContactMs: number | null;
   /** Whether the server announced a graceful stop. */
   isShutDown: boolean;
+  /** Whether its messages have been refused since the last one that was accepted. */
+  isRefused: boolean;
 }
 
 const NO_SPACE: ServerSpace = { totalBytes: 0, availableBytes: 0, usedBytes: 0 };
@@ -124,6 +126,7 @@ export class Registry implements FleetView {
     // Its heartbeats report whether the disk works again, for instance after a restart.
     server.lastContactMs = this.#listeningMs();
     server.isShutDown = false;
+    server.isRefused = false;
     this.#updatePlacement(server);
   }
 
@@ -137,6 +140,7 @@ export class Registry implements FleetView {
     server.activeWrites = heartbeat.activeWrites;
     server.lastContactMs = this.#listeningMs();
     server.isShutDown = false;
+    server.isRefused = false;
     this.#updatePlacement(server);
     return true;
   }
@@ -146,6 +150,13 @@ export class Registry implements FleetView {
     if (server === undefined) return;
     server.isShutDown = true;
     server.lastContactMs = this.#listeningMs();
+    this.#updatePlacement(server);
+  }
+
+  recordRefusal(serverId: ServerId): void {
+    const server = this.#servers.get(serverId);
+    if (server === undefined) return;
+    server.isRefused = true;
     this.#updatePlacement(server);
   }
 
@@ -267,6 +278,7 @@ export class Registry implements FleetView {
       activeWrites: 0,
       lastContactMs: null,
       isShutDown: false,
+      isRefused: false,
     };
     this.#servers.set(location.serverId, server);
     return server;

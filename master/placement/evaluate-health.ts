@@ -172,6 +172,7 @@ function downReasons(facts: HealthFacts, down: readonly ServerFacts[]): string[]
 }
 
 function downText({ liveness, silentMs }: ServerFacts): string {
+  if (liveness === "refused") return "is refused because it has not enrolled (ashlar server token)";
   if (silentMs === null) return "is down since before the leader was elected";
   if (liveness === "stopped") return `was stopped ${seconds(silentMs)} ago`;
   if (liveness === "suspect") return `has been silent for ${seconds(silentMs)}`;

@@ -6,7 +6,12 @@ export type Liveness =
   /** Silent for `deadMs`. The copies of the server do not count. */
   | "dead"
   /** Shut down cleanly. The copies of the server do not count, and repair waits longer. */
-  | "stopped";
+  | "stopped"
+  /**
+   * Runs, and its messages are refused because it has not enrolled. Its copies do not count. Repair waits as
+   * for a dead server.
+   */
+  | "refused";
 
 /** Durations of silence after which a chunkserver changes its state. */
 export interface LivenessTimes {
@@ -24,6 +29,8 @@ export interface ServerContact {
   readonly lastContactMs: number | null;
   /** Whether the last message was the notice of a clean shutdown. */
   readonly isShutDown: boolean;
+  /** Whether its messages are refused. */
+  readonly isRefused: boolean;
 }
 
 /** Times of an assessment, on a clock of the leader that stands still while it is stalled. */
@@ -40,6 +47,7 @@ export function evaluateLiveness(
   observation: ObservationTimes,
 ): Liveness {
   if (contact.isShutDown) return "stopped";
+  if (contact.isRefused) return "refused";
   const silentMs = silenceMs(contact, observation);
   if (silentMs >= times.deadMs) return "dead";
   return silentMs >= times.suspectMs ? "suspect" : "live";

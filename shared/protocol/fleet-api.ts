@@ -291,6 +291,8 @@ export const masterStatusSchema = v.object({
 const chunkserverStatusSchema = v.object({
   ...serverLocationSchema.entries,
   state: v.picklist(["live", "suspect", "dead", "stopped"]),
+  /** Whether it runs and is refused, because it has not enrolled; `state` is `dead`. Absent in old versions. */
+  isRefused: v.optional(v.boolean(), false),
   /** Whether the disk failed: the server serves its chunks and accepts no writes. */
   isDiskFailed: v.optional(v.boolean(), false),
   /** Empty for a chunkserver of an old version. Absent if the master has an old version. */

@@ -133,9 +133,10 @@ function stableJson(status: ClusterStatus): Record<string, unknown> {
       term,
       refusal !== undefined,
     ]),
-    servers: chunkservers.map(({ serverId, state, isDiskFailed }) => [
+    servers: chunkservers.map(({ serverId, state, isRefused, isDiskFailed }) => [
       serverId,
       state,
+      isRefused,
       isDiskFailed,
     ]),
     lost: status.namespace.chunksLost,
@@ -170,6 +171,7 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       host: server.host,
       rack: server.rack,
       state: server.state,
+      is_refused: server.isRefused,
       is_disk_failed: server.isDiskFailed,
       capabilities: server.capabilities ?? null,
       total_bytes: server.space.totalBytes,

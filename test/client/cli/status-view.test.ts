@@ -104,6 +104,15 @@ describe("status on a terminal", () => {
     assert.doesNotMatch(shown(NAMES, 100), /upgrade/);
   });
 
+  it("shows a chunkserver that is refused as refused", () => {
+    const chunkservers = [serverOf(1), serverOf(2, { state: "dead", isRefused: true })];
+    const lines = tableLines(shown(NAMES, 100, { chunkservers }));
+    assert.deepEqual(
+      ["live", "refused", "dead"].map((word) => lines.filter((line) => line.includes(word)).length),
+      [1, 1, 0],
+    );
+  });
+
   const KINDS = [
     { kind: "node names", names: NAMES, rowNames: ["m1", "c3"] },
     { kind: "a list of masters", names: NO_NAMES, rowNames: ["3a2b3c4d"] },

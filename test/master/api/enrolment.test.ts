@@ -30,7 +30,7 @@ import {
   serverId,
   TestStateMachine,
 } from "../namespace/harness.ts";
-import { connectionOf, FleetLeader, heartbeatOf } from "./fleet-fixture.ts";
+import { connectionOf, FLEET_TIMES, FleetLeader, heartbeatOf } from "./fleet-fixture.ts";
 
 const OPERATOR = { role: "client", clusterId: null, name: "operator" } as const;
 const NO_PROOF = { credential: null, token: null };
@@ -244,8 +244,35 @@ describe("the enrolment of an existing cluster", () => {
     const refused = hasCode("NOT_ENROLLED");
     await assert.rejects(leader.call(old, heartbeat, heartbeatOf("s2")), refused);
     await assert.rejects(leader.register(old, "s2"), refused);
-    assert.equal(leader.registry.liveness(serverId("s2")), "stopped");
+    assert.equal(leader.registry.liveness(serverId("s2")), "refused");
+    assert.equal(leader.registry.isAvailable(serverId("s2")), false);
     await leader.call(enrolled, heartbeat, heartbeatOf("s1"));
+    // It is no planned stop: its copies are replaced as soon as those of a server that died now.
+    await leader.clock.advance(FLEET_TIMES.deadMs + FLEET_TIMES.repairDelayMs - 1);
+    assert.equal(leader.registry.isRepairDue(serverId("s2")), false);
+    await leader.clock.advance(1);
+    assert.equal(leader.registry.isRepairDue(serverId("s2")), true);
+    await addToken(leader, "token");
+    await leader.register(old, "s2", { proof: { credential: null, token: "token" } });
+    assert.equal(leader.registry.liveness(serverId("s2")), "live");
+  });
+
+  it("is shown as refused by a later leader too, once its silence counts, and a stopped one is not", async () => {
+    const before = await leaderOf("s1", "s2", "s3");
+    for (const name of ["s1", "s3"]) await enrol(before, name);
+    await close(before, true);
+    const leader = new FleetLeader(before.machine);
+    await addToken(leader, "of another server");
+    const attempt = () => leader.register(connectionOf("s2"), "s2").catch(() => {});
+    await attempt();
+    // A process without a credential can state any id.
+    assert.equal(leader.registry.liveness(serverId("s2")), "live");
+    leader.registry.recordGoodbye(serverId("s3"));
+    await leader.clock.advance(FLEET_TIMES.deadMs);
+    await attempt();
+    assert.equal(leader.registry.liveness(serverId("s2")), "refused");
+    await leader.register(connectionOf("s3"), "s3").catch(() => {});
+    assert.equal(leader.registry.liveness(serverId("s3")), "stopped");
   });
 
   it("sends the new key with the next heartbeat, to servers that lack it", async () => {

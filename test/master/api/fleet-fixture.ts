@@ -28,6 +28,14 @@ export const heartbeatOf = (name: string): api.HeartbeatRequest => ({
   ...{ activeWrites: 0, copied: [], copyFailed: [], lost: [], purged: [] },
 });
 
+/** Durations of silence after which a chunkserver changes its state. */
+export const FLEET_TIMES = {
+  suspectMs: 1_000,
+  deadMs: 10_000,
+  repairDelayMs: 30_000,
+  repairDelayStoppedMs: 1_800_000,
+};
+
 /** The handlers of `fleet-api` on a leader over the state of `machine`. */
 export class FleetLeader {
   readonly clock = new VirtualClock();
@@ -42,8 +50,7 @@ export class FleetLeader {
     this.machine = machine;
     const { clock, log } = this;
     const random = new SeededRandom(1);
-    const times = { suspectMs: 1_000, deadMs: 10_000, repairDelayMs: 3, repairDelayStoppedMs: 4 };
-    this.registry = new Registry({ clock, random, times });
+    this.registry = new Registry({ clock, random, times: FLEET_TIMES });
     const consensus = {
       status: () => ({
         ...{ role: this.isLeader ? "leader" : "follower", isReady: true, term: 1 },

@@ -84,7 +84,7 @@ async function leader(chunkCount: number) {
 describe("fleet.remove-server", () => {
   it("refuses a live server, and a server whose chunks lack copies elsewhere", async () => {
     const { machine, remove, keepAlive } = await leader(600);
-    await assert.rejects(remove("s1"), /expected a server that is stopped or dead/);
+    await assert.rejects(remove("s1"), /expected a server that is stopped, dead or refused/);
     await keepAlive("s2", "s3", "s4");
     await assert.rejects(remove("s1"), (error: { details?: unknown }) => {
       assert.deepEqual(error.details, { missingCount: 600 });

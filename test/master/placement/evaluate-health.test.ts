@@ -48,6 +48,14 @@ const CASES: ReadonlyArray<{
 }> = [
   { name: "nothing is missing", facts: {}, word: "ok", reasons: [] },
   {
+    name: "a chunkserver is refused",
+    facts: { servers: [server(1), server(2), server(3, { liveness: "refused", silentMs: null })] },
+    word: "degraded",
+    reasons: [
+      `all chunks have their copies; ${NAME_3} is refused because it has not enrolled (ashlar server token)`,
+    ],
+  },
+  {
     name: "a master runs and does not follow the leader",
     facts: { refused: [{ memberId: 2 as MemberId, forMs: 61_000, reason: "expected this" }] },
     word: "degraded",

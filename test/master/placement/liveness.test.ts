@@ -15,7 +15,10 @@ function liveness(
   observedFromMs = 0,
   isShutDown = false,
 ) {
-  return evaluateLiveness({ lastContactMs, isShutDown }, times, { nowMs, observedFromMs });
+  return evaluateLiveness({ lastContactMs, isShutDown, isRefused: false }, times, {
+    nowMs,
+    observedFromMs,
+  });
 }
 
 describe("liveness of a chunkserver", () => {
@@ -32,8 +35,10 @@ describe("liveness of a chunkserver", () => {
   });
 
   it("delays repair after a death, and longer after a clean shutdown", () => {
-    const isDue = (isShutDown: boolean, nowMs: number) =>
-      isRepairDue({ lastContactMs: 0, isShutDown }, times, { nowMs, observedFromMs: 0 });
+    const isDue = (isShutDown: boolean, nowMs: number) => {
+      const contact = { lastContactMs: 0, isShutDown, isRefused: false };
+      return isRepairDue(contact, times, { nowMs, observedFromMs: 0 });
+    };
     assert.equal(isDue(false, 39_999), false);
     assert.equal(isDue(false, 40_000), true);
     assert.equal(isDue(true, 40_000), false);
