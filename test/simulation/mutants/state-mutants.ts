@@ -349,7 +349,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "chunkserver/store/seal.ts",
-        find: "      await partial.sync();\n",
+        find: "  await partial.sync();\n",
         replace: "",
       },
     ],
