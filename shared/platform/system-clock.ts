@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import { nextTick } from "node:process";
 import { assert } from "../base/assert.ts";
 import { sleepOn } from "../flow/sleep.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -29,6 +30,12 @@ export class SystemClock implements Clock {
 
   yieldTurn(): Promise<void> {
     return new Promise((resolve) => setImmediate(resolve));
+  }
+
+  afterReactions(task: () => void): void {
+    // A tick that is queued by another tick runs before the reactions. One that is queued by a reaction
+    // runs when none is left.
+    queueMicrotask(() => nextTick(task));
   }
 }
 

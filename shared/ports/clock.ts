@@ -13,6 +13,11 @@ export interface Clock {
   after(durationMs: number, task: () => void): Timer;
   /** Resolves after the I/O and tasks that are already queued have run. For long computations. */
   yieldTurn(): Promise<void>;
+  /**
+   * Calls `task` once when no promise reaction is left: after those that are queued and all that they
+   * queue. It is still the same turn of the event loop, without I/O and timers in between.
+   */
+  afterReactions(task: () => void): void;
 }
 
 /** A pending task of `Clock.after`. */

@@ -46,6 +46,13 @@ export class QueuedFrame {
   }
 }
 
+/** Options of `FrameWriter`. */
+export interface FrameWriterOptions {
+  readonly onFailed: (error: unknown) => void;
+  /** Calls `flush` when no more frames are expected soon: possibly within this call. */
+  readonly hold: (flush: () => void) => void;
+}
+
 /**
  * Sends frames, many in one write.
  *
@@ -55,6 +62,7 @@ export class QueuedFrame {
 export class FrameWriter {
   readonly #link: Link;
   readonly #onFailed: (error: unknown) => void;
+  readonly #hold: (flush: () => void) => void;
   readonly #urgent = new Fifo<QueuedFrame>();
   readonly #ordered = new Fifo<QueuedFrame>();
   #queuedBytes = 0;
@@ -67,9 +75,10 @@ export class FrameWriter {
   readonly #watchers = new Set<{ readonly bytes: number; readonly task: () => void }>();
   #writesDone = 0;
 
-  constructor(link: Link, onFailed: (error: unknown) => void) {
+  constructor(link: Link, { onFailed, hold }: FrameWriterOptions) {
     this.#link = link;
     this.#onFailed = onFailed;
+    this.#hold = hold;
   }
 
   /** Bytes of queued frames, without those in a write. */
@@ -158,6 +167,10 @@ export class FrameWriter {
       this.#gather();
       return;
     }
+    this.#hold(this.#endGathering);
+  };
+
+  readonly #endGathering = (): void => {
     this.#isGathering = false;
     this.flush();
   };

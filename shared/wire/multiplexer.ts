@@ -21,6 +21,8 @@ export interface MultiplexerDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly slabs: SlabPool;
+  /** See `FrameWriterOptions.hold`. Default: no write waits. */
+  readonly holdWrite?: (flush: () => void) => void;
 }
 
 /** Handles the frames that belong to no stream. Implemented by client and server connections. */
@@ -96,7 +98,10 @@ export class Multiplexer implements StreamHost {
       },
     });
     this.deadlines = new Deadlines(deps.clock, () => this.#expirables());
-    this.#writer = new FrameWriter(link, (error) => this.fail(lost(link, "a write failed", error)));
+    this.#writer = new FrameWriter(link, {
+      onFailed: (error) => this.fail(lost(link, "a write failed", error)),
+      hold: deps.holdWrite ?? writeNow,
+    });
     this.#reader = new FrameReader({
       slabs: deps.slabs,
       codec: this.#codec,
@@ -352,6 +357,10 @@ export class Multiplexer implements StreamHost {
     if (this.#isClosed) return;
     this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.credit, streamId, head: bytes }));
   }
+}
+
+function writeNow(flush: () => void): void {
+  flush();
 }
 
 function lost(link: Link, reason: string, cause: unknown): AshlarError {

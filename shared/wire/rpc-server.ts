@@ -3,7 +3,6 @@ import { AshlarError, isAshlarError } from "../base/errors.ts";
 import type { Link, Listener } from "../ports/network.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
 import type { Role } from "../protocol/roles.ts";
-import { CallTurns } from "./call-turns.ts";
 import type { WireDeps } from "./connect.ts";
 import { FRAME_KINDS, MAGIC } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
@@ -13,6 +12,7 @@ import { Multiplexer } from "./multiplexer.ts";
 import { RequestMemory } from "./request-memory.ts";
 import type { CallHandler, Handlers, PeerIdentity, StreamHandler } from "./rpc.ts";
 import { type Registration, ServerConnection } from "./server-connection.ts";
+import { TurnSlices } from "./turn-slices.ts";
 
 /** Options of `RpcServer`. */
 export interface RpcServerOptions {
@@ -71,13 +71,14 @@ export class RpcServer implements Handlers, AsyncDisposable {
   readonly #places: ConnectionPlaces;
   readonly #connectionCounts: Record<Role, number> = { client: 0, chunkserver: 0, master: 0 };
   readonly #memory = new RequestMemory(REQUEST_BYTES_MAX);
-  readonly #turns: CallTurns;
+  readonly #slices: TurnSlices;
+  readonly #holdWrite = (flush: () => void): void => this.#slices.hold(flush);
   #listener: Listener | null = null;
   #isClosing = false;
 
   constructor(deps: WireDeps, options: RpcServerOptions) {
     this.#deps = deps;
-    this.#turns = new CallTurns(deps.clock);
+    this.#slices = new TurnSlices(deps.clock);
     this.#options = options;
     this.#limits = { ...DEFAULT_WIRE_LIMITS, ...options.limits };
     this.#places = { ...DEFAULT_PLACES, ...options.places };
@@ -159,7 +160,8 @@ export class RpcServer implements Handlers, AsyncDisposable {
       this.#multiplexers.delete(multiplexer);
     };
     const handshake = new HandshakeHandler({ onFrame, onClosed });
-    const multiplexer = new Multiplexer(this.#deps, link, this.#limits, handshake);
+    const deps = { ...this.#deps, holdWrite: this.#holdWrite };
+    const multiplexer = new Multiplexer(deps, link, this.#limits, handshake);
     this.#multiplexers.add(multiplexer);
     this.#handshakes.add(multiplexer);
     this.#closeOldestHandshake();
@@ -211,7 +213,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
       hello,
       registrations: this.#registrations,
       memory: new RequestMemory(this.#limits.requestBytesMax, this.#memory),
-      turns: this.#turns,
+      slices: this.#slices,
       onClosed: () => {
         this.#connectionCounts[role] -= 1;
         this.#connections.delete(connection);

@@ -105,6 +105,14 @@ export interface CallContext {
   readonly isAborted: boolean;
   /** Returns the milliseconds until the caller's deadline. Infinity if it has none. */
   remainingMs(): number;
+  /**
+   * Resolves when the handler may do the next part of its work: see `TurnSlices`. A handler awaits it after
+   * every wait that can resume many calls in one turn, and between the parts of long work. The part lasts
+   * until the handler waits again. It should take at most a few ms.
+   *
+   * @throws {AshlarError} the reason of `signal`, at once when it aborts
+   */
+  turn(): Promise<void>;
 }
 
 /**

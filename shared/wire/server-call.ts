@@ -1,7 +1,9 @@
+import { assert } from "../base/assert.ts";
 import type { AshlarError } from "../base/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Expirable } from "./deadlines.ts";
 import type { CallContext, PeerIdentity } from "./rpc.ts";
+import type { PartPlace, TurnSlices } from "./turn-slices.ts";
 
 /** Options of `ServerCall`. */
 export interface ServerCallOptions {
@@ -11,6 +13,8 @@ export interface ServerCallOptions {
   readonly deadlineMs: number;
   /** Length of the head of the request. */
   readonly headBytes: number;
+  /** Starts the parts of the work of all calls of the server. */
+  readonly slices: TurnSlices;
   readonly onExpired: (call: ServerCall) => void;
 }
 
@@ -21,12 +25,15 @@ export class ServerCall implements CallContext, Expirable {
   readonly deadlineMs: number;
   readonly headBytes: number;
   readonly #clock: Clock;
+  readonly #slices: TurnSlices;
   readonly #onExpired: (call: ServerCall) => void;
   /**
    * Created at the first use of `signal`: few handlers use it, and it is costly for a small call.
    */
   #controller: AbortController | null = null;
   #abortReason: AshlarError | null = null;
+  /** The part that waits for its turn. Null if none does. */
+  #waiting: WaitingPart | null = null;
 
   constructor(options: ServerCallOptions) {
     this.peer = options.peer;
@@ -34,6 +41,7 @@ export class ServerCall implements CallContext, Expirable {
     this.deadlineMs = options.deadlineMs;
     this.headBytes = options.headBytes;
     this.#clock = options.clock;
+    this.#slices = options.slices;
     this.#onExpired = options.onExpired;
   }
 
@@ -54,6 +62,27 @@ export class ServerCall implements CallContext, Expirable {
     return Math.max(0, this.deadlineMs - this.#clock.monotonicMs());
   }
 
+  turn(): Promise<void> {
+    if (this.#abortReason !== null) return Promise.reject(this.#abortReason);
+    if (this.#slices.tryBegin()) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#wait(resolve, reject));
+  }
+
+  /** Begins the work of this call in its turn. If the call is aborted before, calls `drop` instead. */
+  begin(task: () => void, drop: () => void): void {
+    if (this.#slices.tryBegin()) task();
+    else this.#wait(task, drop);
+  }
+
+  #wait(begin: () => void, drop: (reason: AshlarError) => void): void {
+    assert(this.#waiting === null, "a call waits for one turn at a time");
+    const place = this.#slices.enqueue(() => {
+      this.#waiting = null;
+      begin();
+    });
+    this.#waiting = { place, drop };
+  }
+
   expire(): void {
     this.#onExpired(this);
   }
@@ -62,5 +91,16 @@ export class ServerCall implements CallContext, Expirable {
     if (this.#abortReason !== null) return;
     this.#abortReason = reason;
     this.#controller?.abort(reason);
+    const waiting = this.#waiting;
+    if (waiting === null) return;
+    this.#waiting = null; // The queue and this call no longer hold the request.
+    this.#slices.remove(waiting.place);
+    waiting.drop(reason);
   }
+}
+
+interface WaitingPart {
+  readonly place: PartPlace;
+  /** Called in place of the part if the call is aborted before. */
+  readonly drop: (reason: AshlarError) => void;
 }

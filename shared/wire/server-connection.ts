@@ -4,7 +4,6 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
-import type { CallTurns } from "./call-turns.ts";
 import type { Expirable } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
@@ -17,6 +16,7 @@ import type { RequestMemory } from "./request-memory.ts";
 import type { CallHandler, Received, Reply, StreamHandler } from "./rpc.ts";
 import { ServerCall } from "./server-call.ts";
 import { WireStream } from "./stream.ts";
+import type { TurnSlices } from "./turn-slices.ts";
 
 /** A method with its handler. The types of its messages are checked where it is registered. */
 export type Registration =
@@ -40,8 +40,8 @@ export interface ServerConnectionOptions {
   readonly registrations: ReadonlyMap<string, Registration>;
   /** Memory of the requests of this connection. */
   readonly memory: RequestMemory;
-  /** Starts the calls of all connections, except those of masters. */
-  readonly turns: CallTurns;
+  /** Divides the work of the calls of all connections. */
+  readonly slices: TurnSlices;
   readonly onClosed: () => void;
 }
 
@@ -192,9 +192,9 @@ export class ServerConnection implements MultiplexerHandler {
     return new AshlarError("OVERLOADED", `${inFlightMax} calls are in progress on this connection`);
   }
 
-  /** Adds a request to those in progress, and starts it: see `CallTurns`. @throws OVERLOADED */
+  /** Adds a request to those in progress, and starts it: see `TurnSlices`. @throws OVERLOADED */
   #admit(registration: Registration, { frame, timeoutMs, request }: ParsedRequest): void {
-    const { clock, hello, memory, turns } = this.#options;
+    const { clock, hello, memory, slices } = this.#options;
     const { streamId, headLength } = frame.header;
     if (!memory.acquire(headLength)) throw tooMuchMemory();
     const call = new ServerCall({
@@ -203,6 +203,7 @@ export class ServerConnection implements MultiplexerHandler {
       peerAddress: this.#multiplexer.link.peerAddress,
       deadlineMs: clock.monotonicMs() + lifetimeMsOf(registration, timeoutMs),
       headBytes: headLength,
+      slices,
       onExpired: () => this.#onExpired(streamId, registration.method.name),
     });
     this.#calls.set(streamId, call);
@@ -210,15 +211,11 @@ export class ServerConnection implements MultiplexerHandler {
     const start = (): void => this.#start(registration, { streamId, call, frame, request });
     // The messages of a stream may follow at once. The few calls of masters do not wait for clients.
     if (registration.kind === "stream" || hello.identity.role === "master") start();
-    else turns.start(start);
+    else call.begin(start, () => frame.body.release());
   }
 
   /** Parses the request and starts the handler, which then owns the body. */
   #start(registration: Registration, { streamId, call, frame, request }: AdmittedCall): void {
-    if (this.#calls.get(streamId) !== call) {
-      frame.body.release(); // The caller no longer waits.
-      return;
-    }
     try {
       if (registration.kind === "call") {
         const head = registration.method.parseRequest(request);

@@ -74,6 +74,10 @@ export class ProcessClock implements Clock {
     });
   }
 
+  afterReactions(task: () => void): void {
+    this.#base.afterReactions(() => this.#enter(task));
+  }
+
   /** Changes the wall clock, as an administrator or a time server does. */
   jumpWall(differenceMs: number): void {
     this.#wallOffsetMs += differenceMs;

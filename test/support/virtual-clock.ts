@@ -1,3 +1,4 @@
+import { nextTick } from "node:process";
 import { assert } from "../../shared/base/assert.ts";
 import { sleepOn } from "../../shared/flow/sleep.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
@@ -53,6 +54,10 @@ export class VirtualClock implements Clock {
     return new Promise((resolve) => {
       this.after(0, resolve);
     });
+  }
+
+  afterReactions(task: () => void): void {
+    queueMicrotask(() => nextTick(task)); // As `SystemClock` does.
   }
 
   /** Advances time by `durationMs` and runs all tasks that become due, in order. */

@@ -50,6 +50,10 @@ class CountingClock implements Clock {
     return this.#clock.yieldTurn();
   }
 
+  afterReactions(task: () => void): void {
+    this.#clock.afterReactions(task);
+  }
+
   #add(): string {
     this.#timerCount += 1;
     const id = `${this.#timerCount}: ${new Error("set here").stack}`;

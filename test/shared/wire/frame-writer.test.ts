@@ -18,7 +18,9 @@ function recordingWriter() {
     close: () => {},
     destroy: () => {},
   };
-  return { writes, writer: new FrameWriter(link, (error) => assert.ifError(error)) };
+  const onFailed = (error: unknown): void => assert.ifError(error);
+  const hold = (flush: () => void): void => flush();
+  return { writes, writer: new FrameWriter(link, { onFailed, hold }) };
 }
 
 const outgoing = { frame: new Uint8Array(10), body: null, onSettled: null };
