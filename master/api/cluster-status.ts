@@ -2,6 +2,7 @@ import type { InferOutput } from "valibot";
 import { CHUNK_BYTES_MAX, type LogIndex } from "../../shared/base/ids.ts";
 import type { ClusterStatus, masterStatusSchema } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
+import type { CallContext } from "../../shared/wire/rpc.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { ClusterFacts } from "../namespace/command.ts";
 import { FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
@@ -28,10 +29,13 @@ export function masterStatusOf(status: ConsensusStatus): MasterStatus {
 
 /**
  * Returns the status of the whole cluster. The caller must have confirmed that this member is the
- * leader. The work grows with the number of chunkservers, so it is spread over several turns of the event
- * loop: reading them, judging them, and the answer.
+ * leader. The work grows with the number of chunkservers, so it has several parts: reading them, judging
+ * them, and the answer.
  */
-export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<ClusterStatus> {
+export async function clusterStatus(
+  deps: MasterDeps & StatusDeps,
+  context: Pick<CallContext, "turn">,
+): Promise<ClusterStatus> {
   const skews = deps.clock.skews();
   const { members } = deps.consensus.membership();
   const masters = (await Promise.all(masterStatuses(deps))).map((master) => {
@@ -45,9 +49,10 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
       ...(refusal === undefined ? {} : { refusal }),
     };
   });
+  await context.turn();
   const namespace = deps.namespace();
   const facts = requireFacts(namespace);
-  // All reads of the state are in this turn: they are of one index.
+  // All reads of the state are in this part: they are of one index.
   const recorded = namespace.servers();
   const index = namespace.appliedIndex;
   const counters = namespace.counters();
@@ -55,9 +60,9 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
   const featureLevel = { current: namespace.featureLevel, supported: FEATURE_LEVEL_MAX };
   const storageClass = namespace.storageClass(facts.defaultStorageClass);
   const enrolment = namespace.enrolment();
-  await deps.env.clock.yieldTurn();
+  await context.turn();
   const chunkservers = chunkserverStatuses(deps, recorded);
-  await deps.env.clock.yieldTurn();
+  await context.turn();
   const repair = deps.repair.counts;
   const health = evaluateHealth({
     mastersTotal: masters.length,
@@ -81,7 +86,7 @@ export async function clusterStatus(deps: MasterDeps & StatusDeps): Promise<Clus
     isMassLoss: deps.repair.isHalted,
   });
   const notEnrolledCount = notEnrolledServers(deps, recorded).length;
-  await deps.env.clock.yieldTurn();
+  await context.turn();
   return {
     clusterId: facts.clusterId,
     index,

@@ -3,8 +3,8 @@ import type { Namespace } from "../namespace/namespace.ts";
 import { isRestoredBetween } from "../namespace/restored-state.ts";
 import type { MasterDeps } from "./leader-context.ts";
 
-/** Chunks in one turn of the event loop, as in `fleet.find-copies`: a few milliseconds. */
-const VERDICTS_PER_TURN = 200;
+/** Chunks in one part of the work: a few milliseconds. */
+const VERDICTS_PER_PART = 200;
 
 /** The answer for one copy in `confirm-chunks`. */
 type ConfirmVerdict = "known" | "unknown" | "undecided";
@@ -15,27 +15,26 @@ interface SealedCopy {
 }
 
 /**
- * Returns the verdict for each copy. Decides on a bounded number in one turn of the event loop
+ * Returns the verdict for each copy. Decides on a bounded number in one part of the work
  * (docs/decisions/0014).
  *
- * The verdicts of different turns may come from different states. That is as safe as one state: a verdict concerns
+ * The verdicts of different parts may come from different states. That is as safe as one state: a verdict concerns
  * one chunk, and the server acts on it later anyway. So `unknown` must hold in all later states, and it does,
  * because the intent floor never falls.
  *
- * @param confirm confirms the leadership and returns the state. Called in each turn, because only a leader
- *   orders copies
+ * @param confirm confirms the leadership and returns the state, in a turn of the call. Called for each part,
+ *   because only a leader orders copies
  * @throws {AshlarError} that of `confirm`
  */
 export async function verdictsOf(
-  { repair, env }: Pick<MasterDeps, "repair" | "env">,
+  { repair }: Pick<MasterDeps, "repair">,
   { serverId, copies }: { readonly serverId: ServerId; readonly copies: readonly SealedCopy[] },
   confirm: () => Promise<Namespace>,
 ): Promise<ConfirmVerdict[]> {
   const verdicts: ConfirmVerdict[] = [];
   do {
-    if (verdicts.length > 0) await env.clock.yieldTurn();
     const namespace = await confirm();
-    for (const copy of copies.slice(verdicts.length, verdicts.length + VERDICTS_PER_TURN)) {
+    for (const copy of copies.slice(verdicts.length, verdicts.length + VERDICTS_PER_PART)) {
       verdicts.push(verdictOf({ repair, namespace }, serverId, copy));
     }
   } while (verdicts.length < copies.length);

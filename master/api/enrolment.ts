@@ -10,7 +10,7 @@ import {
 } from "../../shared/protocol/enrolment-api.ts";
 import type { register } from "../../shared/protocol/fleet-api.ts";
 import { type ServerLocation, serverLabel } from "../../shared/protocol/intent.ts";
-import type { PeerIdentity } from "../../shared/wire/rpc.ts";
+import type { CallContext, PeerIdentity } from "../../shared/wire/rpc.ts";
 import type { EnrolmentChange } from "../namespace/command.ts";
 import { FEATURE_LEVEL_ENROLMENT } from "../namespace/feature-levels.ts";
 import type { EnrolmentRecord } from "../namespace/records.ts";
@@ -153,9 +153,10 @@ function isAlive({ fleet }: MasterDeps, serverId: ServerId): boolean {
 export async function performEnrolmentChange(
   deps: MasterDeps,
   requested: RequestedEnrolmentChange,
+  context: Pick<CallContext, "turn">,
 ): Promise<EnrolmentStatus> {
   const { isOpen } = requireEnrolment(deps);
-  if (requested.kind === "revoke-tokens") return await revokeTokens(deps, requested.ids);
+  if (requested.kind === "revoke-tokens") return await revokeTokens(deps, requested.ids, context);
   const isClosing = requested.kind === "close" && isOpen;
   const left = isClosing ? notEnrolledServers(deps, deps.namespace().servers()) : [];
   if (left.length > 0 && requested.kind === "close" && !requested.isForced) {
@@ -170,6 +171,7 @@ export async function performEnrolmentChange(
   }
   const change = commandOf(deps, requested);
   await propose(deps, { kind: "change-enrolment", change });
+  await context.turn();
   // Their heartbeats are refused from now on: no new write should choose them.
   for (const { serverId } of left) {
     if (!deps.registrations.isEnrolled(serverId)) deps.fleet.recordRefusal(serverId);
@@ -193,6 +195,7 @@ function commandOf({ env }: MasterDeps, requested: ProposedChange): EnrolmentCha
 async function revokeTokens(
   deps: MasterDeps,
   ids: readonly string[] | null,
+  context: Pick<CallContext, "turn">,
 ): Promise<EnrolmentStatus> {
   const tokens = validTokens(deps, requireEnrolment(deps));
   const revoked = tokens.filter(({ hash }) => ids?.includes(joinTokenId(hash)) ?? true);
@@ -202,6 +205,7 @@ async function revokeTokens(
   );
   await deps.env.clock.sleep(REVOKED_MS);
   await changeTo({ kind: "expire-tokens" });
+  await context.turn();
   return statusOfEnrolment(deps);
 }
 

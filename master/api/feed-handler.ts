@@ -4,6 +4,7 @@ import { parsePath } from "../../shared/base/path.ts";
 import { type FeedPosition, type WatchMessage, watch } from "../../shared/protocol/feed-api.ts";
 import type { CallContext, Handlers, Stream } from "../../shared/wire/rpc.ts";
 import { type ByteText, bytesToText } from "../namespace/keys.ts";
+import { confirmRead } from "./call-waits.ts";
 import { FeedHub } from "./feed-hub.ts";
 import type { MasterDeps } from "./leader-context.ts";
 
@@ -97,6 +98,16 @@ class FeedStream {
     return this.#endReason !== null;
   }
 
+  /** Returns the time for which the stream waits for the confirmation of an index. */
+  remainingMs(): number {
+    return CONFIRM_TIMEOUT_MS;
+  }
+
+  /** Resolves in the next turn of this stream. */
+  turn(): Promise<void> {
+    return this.#options.context.turn();
+  }
+
   /** Ends the stream with UNAVAILABLE. */
   stop(): void {
     this.#end(stopping());
@@ -109,6 +120,8 @@ class FeedStream {
     let next = await this.#unlessEnded(this.#startPosition(from));
     let dueMs = clock.monotonicMs();
     for (;;) {
+      // One change can wake all watchers, and more events may be ready.
+      await this.#unlessEnded(this.turn());
       const request = { from: next, within, rowsMax: ROWS_MAX, bytesMax: MESSAGE_BYTES_MAX };
       const page = this.#deps.namespace().feed(request);
       ({ next } = page);
@@ -116,9 +129,7 @@ class FeedStream {
         await this.#unlessEnded(this.#options.stream.send({ events: [...page.events], next }));
         dueMs = clock.monotonicMs() + heartbeatMs;
       }
-      // More events are ready: read again after other tasks of the event loop have run.
       if (page.isLast) next = await this.#waitForEvents(next, dueMs);
-      else await this.#unlessEnded(clock.yieldTurn());
     }
   }
 
@@ -129,10 +140,10 @@ class FeedStream {
    * @throws {AshlarError} INVALID_ARGUMENT if the position is after the next index; NO_LEADER
    */
   async #startPosition(from: FeedPosition | undefined): Promise<FeedPosition> {
-    const { consensus, namespace } = this.#deps;
+    const { namespace } = this.#deps;
     const isReached = from !== undefined && isCoveredBy(from, namespace().appliedIndex);
     if (isReached) return from;
-    const committed = await consensus.confirmRead(CONFIRM_TIMEOUT_MS, this);
+    const committed = await confirmRead(this.#deps, this);
     const applied = Math.max(committed, namespace().appliedIndex) as LogIndex;
     if (from === undefined) return { index: (applied + 1) as LogIndex, sequence: 0 };
     if (isCoveredBy(from, applied)) return from;

@@ -7,6 +7,7 @@ import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
 import { FEATURE_LEVEL_LOST_INTENT, FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
+import { confirmRead } from "./call-waits.ts";
 import { missingKeys, secretsOf } from "./chunk-keys.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
 import { verdictsOf } from "./confirm-chunks.ts";
@@ -41,9 +42,9 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
   handlers.onCall(api.status, async (request, context) => {
     request.release();
     requireLeader(deps.consensus);
-    await deps.consensus.confirmRead(context.remainingMs(), context);
+    await confirmRead(deps, context);
     beginTerm(deps);
-    return clusterStatus(deps);
+    return clusterStatus(deps, context);
   });
   handlers.onCall(api.trimHistory, async (request, context) => {
     request.release();
@@ -53,23 +54,23 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
   handlers.onCall(api.removeServer, async (request, context) => {
     request.release();
     requireLeader(deps.consensus);
-    await deps.consensus.confirmRead(context.remainingMs(), context);
+    await confirmRead(deps, context);
     beginTerm(deps);
     return await removeServer(deps, request.head);
   });
   handlers.onCall(enrolmentStatus, async (request, context) => {
     request.release();
     requireLeader(deps.consensus);
-    await deps.consensus.confirmRead(context.remainingMs(), context);
+    await confirmRead(deps, context);
     beginTerm(deps);
     return statusOfEnrolment(deps);
   });
   handlers.onCall(changeEnrolment, async (request, context) => {
     request.release();
     requireLeader(deps.consensus);
-    await deps.consensus.confirmRead(context.remainingMs(), context);
+    await confirmRead(deps, context);
     beginTerm(deps);
-    return await performEnrolmentChange(deps, request.head.change);
+    return await performEnrolmentChange(deps, request.head.change, context);
   });
   handlers.onCall(api.memberStatus, async (request) => {
     request.release();
@@ -117,7 +118,8 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
       ...secretsOf(deps.namespace(), credential),
     };
   });
-  handlers.onCall(api.heartbeat, async (request, { peer }) => {
+  handlers.onCall(api.heartbeat, async (request, context) => {
+    const { peer } = context;
     request.release();
     requireLeader(consensus);
     beginTerm(deps);
@@ -133,6 +135,7 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
     // Before the reports: a commit that is refused at this floor follows none of them.
     const intentFloor = deps.namespace().intentFloor();
     await recordReports(deps, request.head);
+    await context.turn();
     // Again: see the registration.
     checkEnrolled(deps, peer, serverId);
     const purges = deps.namespace().purgesOf(serverId, PURGES_PER_HEARTBEAT);
@@ -160,28 +163,28 @@ function registerReports(handlers: Handlers, deps: MasterDeps): void {
 function registerCopyQuestions(handlers: Handlers, deps: MasterDeps): void {
   const pages = new CopyPages(deps.env.clock);
   /** Confirms the leadership, for a server that has registered on the connection of the call. */
-  const confirmRead = async (serverId: ServerId, context: CallContext): Promise<Namespace> => {
+  const confirm = async (serverId: ServerId, context: CallContext): Promise<Namespace> => {
     requireLeader(deps.consensus);
     deps.registrations.check(context.peer, serverId);
-    await deps.consensus.confirmRead(context.remainingMs(), context);
+    await confirmRead(deps, context);
     beginTerm(deps);
     return deps.namespace();
   };
   handlers.onCall(api.confirmChunks, async (request, context) => {
     request.release();
     const { serverId, chunks: copies } = request.head;
-    const confirm = () => confirmRead(serverId, context);
-    return { verdicts: await verdictsOf(deps, { serverId, copies }, confirm) };
+    const stateOf = () => confirm(serverId, context);
+    return { verdicts: await verdictsOf(deps, { serverId, copies }, stateOf) };
   });
   handlers.onCall(api.listCopies, async (request, context) => {
     request.release();
     const { serverId, after } = request.head;
-    return pages.page(await confirmRead(serverId, context), serverId, after);
+    return pages.page(await confirm(serverId, context), serverId, after);
   });
   handlers.onCall(api.findCopies, async (request, context) => {
     request.release();
     const { serverId, chunkIds } = request.head;
-    return copiesOf(await confirmRead(serverId, context), serverId, chunkIds);
+    return copiesOf(await confirm(serverId, context), serverId, chunkIds);
   });
 }
 

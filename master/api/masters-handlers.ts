@@ -1,6 +1,7 @@
 import * as api from "../../shared/protocol/masters-api.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
 import type { Consensus } from "../consensus.ts";
+import { confirmRead } from "./call-waits.ts";
 import { requireLeader } from "./leader-context.ts";
 
 /** Dependencies of the handlers of `masters-api`. */
@@ -31,7 +32,7 @@ export function registerMastersHandlers(handlers: Handlers, deps: MastersDeps): 
   handlers.onCall(api.mastersStatus, async (request, context) => {
     request.release();
     requireLeader(consensus);
-    await consensus.confirmRead(context.remainingMs(), context);
+    await confirmRead({ consensus }, context);
     return mastersStatus(consensus);
   });
   handlers.onCall(api.changeMasters, async (request) => {

@@ -5,7 +5,7 @@ import { stat } from "../../shared/protocol/stat-api.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
 import type { ContentPart } from "../namespace/views.ts";
 import { allocateChunks } from "./allocate.ts";
-import { AnswerTurns } from "./answer-turns.ts";
+import { confirmRead, waitApplied } from "./call-waits.ts";
 import { type MasterDeps, propose, requireFacts, requireLeader } from "./leader-context.ts";
 import { registerTransact } from "./transact-handler.ts";
 import { listPage, statAll } from "./tree-reads.ts";
@@ -19,11 +19,9 @@ export function registerNamespaceHandlers(handlers: Handlers, deps: MasterDeps):
   registerStorageClasses(handlers, deps);
   registerRetention(handlers, deps);
   registerSessions(handlers, deps);
-  const turns = new AnswerTurns(deps.env.clock);
-  registerReads(handlers, deps, turns);
+  registerReads(handlers, deps);
   handlers.onCall(api.allocate, async (request) => {
     request.release();
-    if (request.head.count >= LARGE_ANSWER_ITEMS) await turns.next();
     return allocateChunks(deps, request.head);
   });
 }
@@ -77,7 +75,7 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
   handlers.onCall(api.keepSession, async (request, context) => {
     request.release();
     requireLeader(consensus);
-    const index = await consensus.confirmRead(context.remainingMs(), context);
+    const index = await confirmRead(deps, context);
     const { sessionId } = request.head;
     if (!deps.namespace().hasSession(sessionId)) {
       // The state machine refuses the command with the specific error.
@@ -99,36 +97,27 @@ function registerSessions(handlers: Handlers, deps: MasterDeps): void {
   });
 }
 
-/**
- * Minimum number of targets or chunks of a large answer. Each is computed in a turn of its own: one
- * read of a socket can contain hundreds of requests.
- */
-const LARGE_ANSWER_ITEMS = 8;
-
-function registerReads(handlers: Handlers, deps: MasterDeps, turns: AnswerTurns): void {
+function registerReads(handlers: Handlers, deps: MasterDeps): void {
   handlers.onCall(stat, async (request, context) => {
     request.release();
     const { targets, read, index: at } = request.head;
     await waitForIndex(deps, { read, at }, context);
-    if (targets.length >= LARGE_ANSWER_ITEMS) await turns.next();
-    return await statAll(deps, { targets, at });
+    return await statAll(deps, { targets, at }, context);
   });
   handlers.onCall(api.list, async (request, context) => {
     request.release();
     const { target, read, cursor, limit, index: at, acceptsEmptyPages } = request.head;
     // Every page of a listing shows the index of its first page, at any master.
     if (cursor === undefined) await waitForIndex(deps, { read, at }, context);
-    else await deps.consensus.waitApplied(cursor.index, context.remainingMs(), context);
+    else await waitApplied(deps, cursor.index, context);
     const index = cursor?.index ?? at ?? deps.namespace().appliedIndex;
     const page = { target, index, limit, after: cursor?.after };
-    const turnsMax = acceptsEmptyPages === true ? 1 : Number.POSITIVE_INFINITY;
-    return await listPage(deps, page, { turnsMax, signal: context.signal });
+    return await listPage(deps, page, { acceptsEmpty: acceptsEmptyPages === true, context });
   });
   handlers.onCall(api.locate, async (request, context) => {
     request.release();
     const { target, read, index: at, firstPosition, count } = request.head;
     await waitForIndex(deps, { read, at }, context);
-    if (count >= LARGE_ANSWER_ITEMS) await turns.next();
     const namespace = deps.namespace();
     const index = at ?? namespace.appliedIndex;
     return locatedOf(deps, index, namespace.locate(target, { firstPosition, count }, index));
@@ -190,10 +179,10 @@ async function waitForRead(
 ): Promise<void> {
   switch (mode.kind) {
     case "linearizable":
-      await deps.consensus.confirmRead(context.remainingMs(), context);
+      await confirmRead(deps, context);
       return;
     case "session":
-      await deps.consensus.waitApplied(mode.index, context.remainingMs(), context);
+      await waitApplied(deps, mode.index, context);
       return;
     case "stale":
       return;

@@ -1,6 +1,5 @@
 import { type AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { SessionId } from "../../shared/base/ids.ts";
-import type { Operation } from "../../shared/protocol/namespace-api.ts";
 import { checkOperationValues } from "../../shared/protocol/operation-values.ts";
 import {
   type Transacted,
@@ -8,24 +7,30 @@ import {
   transact,
 } from "../../shared/protocol/transact-api.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
+import type { NamespaceOperation } from "../namespace/command.ts";
 import { chunkKeysOf } from "./chunk-keys.ts";
 import { type MasterDeps, propose, requireLeader } from "./leader-context.ts";
-import { type AcceptedIntents, verifyOperation } from "./verify-receipts.ts";
+import { PartWork } from "./part-work.ts";
+import { type VerificationDeps, verifyOperation } from "./verify-receipts.ts";
+
+/** Units of work of a part of a call. A receipt is a unit of about 3 µs. */
+const UNITS_PER_PART = 1_000;
+/** Units of a transaction without its operations. */
+const TRANSACTION_UNITS = 5;
 
 /** The values that all transactions of one call share. */
 interface TransactionContext {
   readonly sessionId: SessionId;
   readonly firstUnacknowledged: number;
-  readonly accepted: AcceptedIntents;
 }
 
 /**
  * Registers the handler of `namespace.transact`. Each transaction of a call is a separate entry.
- * All transactions of a call are proposed in one turn.
+ * The transactions of a call are proposed in one turn, unless their work needs several.
  */
 export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
   const { consensus, env } = deps;
-  handlers.onCall(transact, async (request) => {
+  handlers.onCall(transact, async (request, context) => {
     request.release();
     requireLeader(consensus);
     const { sessionId, firstUnacknowledged, transactions } = request.head;
@@ -37,12 +42,38 @@ export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
     if (deps.namespace().hasSession(sessionId)) {
       deps.sessions.recordActivity(sessionId, env.clock.monotonicMs());
     }
-    const context = { sessionId, firstUnacknowledged, accepted };
-    const outcomes = await Promise.all(
-      transactions.map((transaction) => outcomeOf(deps, context, transaction)),
-    );
-    return { outcomes };
+    const { hasher } = env;
+    const verification = { hasher, accepted, work: new PartWork(context, UNITS_PER_PART) };
+    const outcomes: Promise<Transacted | AshlarError>[] = [];
+    for (const transaction of transactions) {
+      const operations = await verifiedOperations(verification, transaction);
+      if (context.isAborted) context.signal.throwIfAborted();
+      const change = { transaction, operations };
+      outcomes.push(outcomeOf(deps, { sessionId, firstUnacknowledged }, change));
+    }
+    return { outcomes: await Promise.all(outcomes) };
   });
+}
+
+/** Returns the operations of a transaction as the log stores them, or why they are refused. */
+async function verifiedOperations(
+  verification: VerificationDeps,
+  { operations }: TransactionRequest,
+): Promise<readonly NamespaceOperation[] | AshlarError> {
+  const { work } = verification;
+  const verified: NamespaceOperation[] = [];
+  work.add(TRANSACTION_UNITS);
+  try {
+    for (const [operationIndex, operation] of operations.entries()) {
+      if (work.add(1)) await work.nextPart();
+      checkOperationValues(operation, { operationIndex });
+      verified.push(await verifyOperation(verification, { operation, operationIndex }));
+    }
+    return verified;
+  } catch (error) {
+    if (isAshlarError(error)) return error;
+    throw error;
+  }
 }
 
 /**
@@ -51,16 +82,16 @@ export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
  */
 async function outcomeOf(
   deps: MasterDeps,
-  context: TransactionContext,
-  transaction: TransactionRequest,
+  { sessionId, firstUnacknowledged }: TransactionContext,
+  change: {
+    readonly transaction: TransactionRequest;
+    readonly operations: readonly NamespaceOperation[] | AshlarError;
+  },
 ): Promise<Transacted | AshlarError> {
-  const { sessionId, firstUnacknowledged, accepted } = context;
-  const { sequence, preconditions } = transaction;
+  const { operations } = change;
+  if (isAshlarError(operations)) return operations;
+  const { sequence, preconditions } = change.transaction;
   try {
-    checkValues(transaction.operations);
-    const operations = transaction.operations.map((operation, operationIndex) =>
-      verifyOperation(deps.env.hasher, accepted, { operation, operationIndex }),
-    );
     const { index, results } = await propose(deps, {
       kind: "transact",
       attempt: { sessionId, sequence, firstUnacknowledged },
@@ -71,12 +102,5 @@ async function outcomeOf(
   } catch (error) {
     if (isAshlarError(error)) return error;
     throw error;
-  }
-}
-
-/** @throws {AshlarError} INVALID_ARGUMENT, with `details.operationIndex` */
-function checkValues(operations: readonly Operation[]): void {
-  for (let operationIndex = 0; operationIndex < operations.length; operationIndex += 1) {
-    checkOperationValues(operations[operationIndex] as Operation, { operationIndex });
   }
 }

@@ -3,17 +3,22 @@ import type { LogIndex } from "../../shared/base/ids.ts";
 import type { EntryName } from "../../shared/base/path.ts";
 import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { Target } from "../../shared/protocol/namespace-api.ts";
+import type { CallContext } from "../../shared/wire/rpc.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 import { ReadBudget } from "../namespace/read-budget.ts";
 import type { ListingPage } from "../namespace/views.ts";
 import type { MasterDeps } from "./leader-context.ts";
+import { PartWork } from "./part-work.ts";
 
-/** Rows of a call after which the next targets are read in another turn: about 10 ms. */
-const ROWS_PER_TURN = 10_000;
+/** Rows of a part of a call, after which the next targets are read in another part: about 5 ms. */
+const ROWS_PER_PART = 5_000;
+/** Parts of a page: it has at most 1,000 entries, or skips 3,000 names. */
+const PARTS_PER_PAGE = 2;
 /** Rows of a call after which the remaining targets are refused. */
 const ROWS_PER_CALL = 200_000;
 
-type TreeReadDeps = Pick<MasterDeps, "env" | "namespace">;
+type TreeReadDeps = Pick<MasterDeps, "namespace">;
+type TurnContext = Pick<CallContext, "turn">;
 
 /**
  * Returns the attributes of all targets as of one index, or the error of a target: it does not fail the
@@ -22,19 +27,17 @@ type TreeReadDeps = Pick<MasterDeps, "env" | "namespace">;
 export async function statAll(
   deps: TreeReadDeps,
   { targets, at }: { readonly targets: readonly Target[]; readonly at: LogIndex | undefined },
+  context: TurnContext,
 ): Promise<{ readonly index: LogIndex; readonly results: (Attributes | AshlarError)[] }> {
   const index = at ?? deps.namespace().appliedIndex;
   const results: (Attributes | AshlarError)[] = [];
-  let turnRows = 0;
+  const work = new PartWork(context, ROWS_PER_PART);
   let callRows = 0;
   for (const target of targets) {
-    if (turnRows > ROWS_PER_TURN) {
-      await deps.env.clock.yieldTurn();
-      turnRows = 0;
-    }
+    if (work.add(0)) await work.nextPart();
     const budget = callRows > ROWS_PER_CALL ? new ReadBudget(0) : new ReadBudget();
     results.push(statResult(deps.namespace(), { target, index, budget }));
-    turnRows += budget.rows;
+    work.add(budget.rows);
     callRows += budget.rows;
   }
   return { index, results };
@@ -53,35 +56,37 @@ function statResult(
 }
 
 /**
- * Returns a page of a directory. Searches for an entry in at most `turnsMax` turns of the event loop, so
- * that a page without entries is rare.
+ * Returns a page of a directory. Reads it in parts. Searches for the first entry until it is found if the caller does not
+ * accept a page without entries.
  */
 export async function listPage(
-  { env, namespace }: TreeReadDeps,
+  { namespace }: TreeReadDeps,
   page: {
     readonly target: Target;
     readonly index: LogIndex;
     readonly limit: number;
     readonly after: EntryName | undefined;
   },
-  { turnsMax, signal }: { readonly turnsMax: number; readonly signal: AbortSignal },
+  { acceptsEmpty, context }: { readonly acceptsEmpty: boolean; readonly context: TurnContext },
 ): Promise<{
   readonly index: LogIndex;
   readonly entries: ListingPage["entries"][number][];
   readonly isLast: boolean;
   readonly after?: EntryName;
 }> {
-  const { target, index, limit } = page;
+  const { target, index } = page;
+  const entries: ListingPage["entries"][number][] = [];
   let { after } = page;
-  for (let turn = 1; ; turn += 1) {
+  for (let part = 1; ; part += 1) {
+    const limit = page.limit - entries.length;
     const found = namespace().list(target, { after, limit }, index);
-    const entries = [...found.entries];
+    entries.push(...found.entries);
     if (found.after === null) return { index, entries, isLast: true };
-    if (entries.length > 0 || turn >= turnsMax) {
+    const isDone = part >= PARTS_PER_PAGE && (entries.length > 0 || acceptsEmpty);
+    if (isDone || entries.length === page.limit) {
       return { index, entries, isLast: false, after: found.after };
     }
     ({ after } = found);
-    await env.clock.yieldTurn();
-    signal.throwIfAborted();
+    await context.turn();
   }
 }

@@ -5,6 +5,15 @@ import { type ChunkKeys, keyOfIndex } from "../../shared/protocol/chunk-keys.ts"
 import { isReceiptFor } from "../../shared/protocol/intent.ts";
 import type { CommittedChunk, Content, Operation } from "../../shared/protocol/namespace-api.ts";
 import type { NamespaceOperation, VerifiedChunk, VerifiedContent } from "../namespace/command.ts";
+import type { PartWork } from "./part-work.ts";
+
+/** Dependencies of `verifyOperation`. */
+export interface VerificationDeps {
+  readonly hasher: Hasher;
+  readonly accepted: AcceptedIntents;
+  /** The work of the call. A receipt is a unit. */
+  readonly work: PartWork;
+}
 
 /** The intents of which the state accepts commits, and their keys. */
 export interface AcceptedIntents {
@@ -13,7 +22,7 @@ export interface AcceptedIntents {
 }
 
 /**
- * Verifies the receipts of an operation and returns the operation as the log stores it. The leader
+ * Verifies the receipts of an operation, in parts, and returns the operation as the log stores it. The leader
  * verifies the signatures before the proposal, so the log contains only the ids of servers that
  * sealed the chunks.
  *
@@ -21,35 +30,57 @@ export interface AcceptedIntents {
  * intents are not verified: the state refuses the commit, or answers a repeated transaction.
  *
  * @throws {AshlarError} INVALID_ARGUMENT, with `details.operationIndex`, if a receipt was not
- *   signed with the key of this cluster
+ *   signed with the key of this cluster; the errors of `CallContext.turn`
  */
-export function verifyOperation(
-  hasher: Hasher,
-  accepted: AcceptedIntents,
+export async function verifyOperation(
+  { hasher, accepted, work }: VerificationDeps,
   { operation, operationIndex }: { operation: Operation; operationIndex: number },
-): NamespaceOperation {
-  const verify = (chunk: CommittedChunk): VerifiedChunk => {
+): Promise<NamespaceOperation> {
+  for (const chunk of chunksOf(operation)) {
+    if (work.add(1 + chunk.receipts.length)) await work.nextPart();
     const fault = receiptFault(hasher, accepted, chunk);
-    if (fault === null) return verified(chunk);
+    if (fault === null) continue;
     throw new AshlarError("INVALID_ARGUMENT", fault, { details: { operationIndex } });
-  };
-  if (operation.kind === "put") {
-    return { ...operation, content: verifyContent(operation.content, verify) };
   }
-  if (operation.kind === "stage") {
-    return { ...operation, chunks: operation.chunks.map(verify) };
-  }
-  if (operation.kind !== "commit-chunks") return operation;
-  const changes = operation.changes.map((change) => ({ ...change, chunk: verify(change.chunk) }));
-  return { ...operation, changes };
+  return verifiedOperation(operation);
 }
 
-function verifyContent(
-  content: Content,
-  verify: (chunk: CommittedChunk) => VerifiedChunk,
-): VerifiedContent {
+/** The chunks of an operation, with their receipts. */
+function chunksOf(operation: Operation): readonly CommittedChunk[] {
+  switch (operation.kind) {
+    case "put":
+      return operation.content.kind === "inline" ? [] : operation.content.chunks;
+    case "stage":
+      return operation.chunks;
+    case "commit-chunks":
+      return operation.changes.map(({ chunk }) => chunk);
+    default:
+      return [];
+  }
+}
+
+/** Returns an operation with the ids of the servers of its chunks instead of their receipts. */
+function verifiedOperation(operation: Operation): NamespaceOperation {
+  switch (operation.kind) {
+    case "put":
+      return { ...operation, content: verifiedContent(operation.content) };
+    case "stage":
+      return { ...operation, chunks: operation.chunks.map(verified) };
+    case "commit-chunks": {
+      const changes = operation.changes.map((change) => ({
+        ...change,
+        chunk: verified(change.chunk),
+      }));
+      return { ...operation, changes };
+    }
+    default:
+      return operation;
+  }
+}
+
+function verifiedContent(content: Content): VerifiedContent {
   if (content.kind === "inline") return content;
-  return { ...content, chunks: content.chunks.map(verify) };
+  return { ...content, chunks: content.chunks.map(verified) };
 }
 
 /**

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { chunkKeysOf } from "../../../master/api/chunk-keys.ts";
+import { PartWork } from "../../../master/api/part-work.ts";
 import { verifyOperation } from "../../../master/api/verify-receipts.ts";
 import {
   FEATURE_LEVEL_ENROLMENT,
@@ -84,7 +85,7 @@ describe("a revoked join token", () => {
   async function revoke(leader: FleetLeader, ids: string[] | null) {
     const change = { kind: "revoke-tokens", ids } as const;
     const revoked = leader.call(OPERATOR, changeEnrolment, { change });
-    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+    await leader.clock.advance(0);
     leader.machine.nowMs += 2;
     await leader.clock.advance(4);
     return revoked;
@@ -122,7 +123,7 @@ describe("a revoked join token", () => {
     leader.machine.nowMs += SECOND_MS;
     const change = { kind: "revoke-tokens", ids: null } as const;
     const revoked = leader.call(OPERATOR, changeEnrolment, { change });
-    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+    await leader.clock.advance(0);
     await assert.rejects(withToken(leader, "s1", "one"), hasCode("NOT_ENROLLED"));
     await leader.clock.advance(4);
     assert.deepEqual((await revoked).tokens, []);
@@ -309,7 +310,9 @@ describe("receipts after a rotation of the chunk key", () => {
     };
     const { namespace } = leader.machine;
     const accepted = { chunkKeys: chunkKeysOf(namespace), intentFloor: namespace.intentFloor() };
-    return verifyOperation(hasher, accepted, { operation, operationIndex: 0 });
+    const work = new PartWork(leader.contexts.make(), 100);
+    const verification = { hasher, accepted, work };
+    return verifyOperation(verification, { operation, operationIndex: 0 });
   }
 
   it("are verified with the version of their intent, until all its intents have expired", async () => {
@@ -321,16 +324,16 @@ describe("receipts after a rotation of the chunk key", () => {
     await close(leader);
     const newKey = keyOfIndex(chunkKeysOf(machine.namespace), machine.index);
     assert.ok(oldKey !== undefined && newKey !== null);
-    verify(leader, oldIndex, oldKey.key);
-    verify(leader, machine.index, newKey);
+    await verify(leader, oldIndex, oldKey.key);
+    await verify(leader, machine.index, newKey);
     const forged = hasCode("INVALID_ARGUMENT");
-    assert.throws(() => verify(leader, machine.index, oldKey.key), forged);
-    assert.throws(() => verify(leader, oldIndex, newKey), forged);
+    await assert.rejects(verify(leader, machine.index, oldKey.key), forged);
+    await assert.rejects(verify(leader, oldIndex, newKey), forged);
     const rotated = machine.index;
     machine.openSession();
     machine.apply({ kind: "raise-intent-floor", floor: rotated });
     // The state refuses the commit, or answers it as it did before.
-    const late = verify(leader, oldIndex, oldKey.key);
+    const late = await verify(leader, oldIndex, oldKey.key);
     assert.ok(late.kind === "put");
     const refused = machine.transact([late]);
     assert.equal(refused.ok === false && refused.code, "INTENT_EXPIRED");

@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import { FeedService } from "../../../master/api/feed-handler.ts";
 import type { MasterDeps } from "../../../master/api/leader-context.ts";
 import type { WatchMessage } from "../../../shared/protocol/feed-api.ts";
-import type { CallContext, Handlers, Stream, StreamHandler } from "../../../shared/wire/rpc.ts";
+import type { Handlers, Stream, StreamHandler } from "../../../shared/wire/rpc.ts";
+import { CallContexts } from "../../support/call-contexts.ts";
 import { usedHeapBytes } from "../../support/used-heap.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
@@ -31,7 +32,7 @@ function serve(
   };
   feed.register(handlers as Handlers);
   const stream = { send: async () => {} } as unknown as Stream<WatchMessage, object>;
-  const context = { signal: new AbortController().signal } as CallContext;
+  const context = new CallContexts(clock).make();
   const from = { index: machine.index, sequence: 0 };
   const head = { path: new TextEncoder().encode("/"), from, heartbeatMs: 1_000 };
   const watch = (): Promise<void> =>

@@ -5,6 +5,7 @@ import { decodeCommand } from "../../../master/namespace/command-encoding.ts";
 import * as api from "../../../shared/protocol/fleet-api.ts";
 import type { CallMethod } from "../../../shared/protocol/method.ts";
 import type { CallHandler, Handlers, PeerIdentity } from "../../../shared/wire/rpc.ts";
+import { CallContexts } from "../../support/call-contexts.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
@@ -39,6 +40,7 @@ export const FLEET_TIMES = {
 /** The handlers of `fleet-api` on a leader over the state of `machine`. */
 export class FleetLeader {
   readonly clock = new VirtualClock();
+  readonly contexts = new CallContexts(this.clock);
   readonly log = new MemoryLog();
   readonly registry: Registry;
   isFounding = false;
@@ -78,7 +80,7 @@ export class FleetLeader {
   ): Promise<Response> {
     const request = { head, body: new Uint8Array(), release: () => {} };
     const handler = this.#handlers.get(method.name) as CallHandler<Request, Response>;
-    return (await handler(request, { peer, remainingMs: () => 1_000 } as never)) as Response;
+    return (await handler(request, this.contexts.make(peer))) as Response;
   }
 
   /** Registers the chunkserver `name` on a connection. */

@@ -6,6 +6,7 @@ import type { LogIndex } from "../../../shared/base/ids.ts";
 import { quietLog } from "../../../shared/platform/quiet.ts";
 import { confirmChunks } from "../../../shared/protocol/fleet-api.ts";
 import type { CallHandler, Handlers, PeerIdentity } from "../../../shared/wire/rpc.ts";
+import { CallContexts } from "../../support/call-contexts.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { chunkId, serverId, type TestStateMachine } from "../namespace/harness.ts";
@@ -17,11 +18,13 @@ export class TestLeader {
   readonly repair: Repair;
   readonly #registrations = new Registrations();
   readonly #registry: Registry;
+  readonly #contexts: CallContexts;
   readonly #handlers = new Map<string, CallHandler<unknown, unknown>>();
 
   private constructor(machine: TestStateMachine) {
     const times = { suspectMs: 1, deadMs: 2, repairDelayMs: 3, repairDelayStoppedMs: 4 };
     const clock = new VirtualClock();
+    this.#contexts = new CallContexts(clock);
     const registry = new Registry({ clock, random: new SeededRandom(1), times });
     this.#registry = registry;
     const limits = {
@@ -61,7 +64,7 @@ export class TestLeader {
     const handler = this.#handlers.get(confirmChunks.name) as CallHandler<unknown, unknown>;
     const peer: PeerIdentity = { role: "chunkserver", clusterId: null, name: server };
     this.#registrations.record(peer, serverId(server));
-    const answer = await handler(request as never, { peer, remainingMs: () => 1_000 } as never);
+    const answer = await handler(request as never, this.#contexts.make(peer));
     return (answer as { verdicts: string[] }).verdicts[0] ?? "";
   }
 }

@@ -108,18 +108,23 @@ describe("fleet.find-copies", () => {
 });
 
 describe("fleet.confirm-chunks", () => {
+  /** Calls `task` when the leader reads a chunk, which takes 30 µs of virtual time. */
+  function onReadChunk({ clock, machine: { namespace } }: FleetLeader, task: () => void): void {
+    const chunk = namespace.chunk.bind(namespace);
+    namespace.chunk = (id) => {
+      task();
+      clock.stall(0.03);
+      return chunk(id);
+    };
+  }
+
   it("decides on a bounded number of chunks in a turn, and gives all verdicts in order", async () => {
     const { leader, machine, connection, ids } = await makeLeader(1_000);
     const confirmed = machine.index;
     const chunks = ids.map((each) => ({ chunkId: each, intentIndex: confirmed }));
     chunks[700] = { chunkId: chunkId("unknown"), intentIndex: confirmed };
-    const { namespace } = machine;
-    const chunk = namespace.chunk.bind(namespace);
     const rowsOfTurns = [0];
-    namespace.chunk = (id) => {
-      rowsOfTurns.push((rowsOfTurns.pop() ?? 0) + 1);
-      return chunk(id);
-    };
+    onReadChunk(leader, () => rowsOfTurns.push((rowsOfTurns.pop() ?? 0) + 1));
     const yieldTurn = leader.clock.yieldTurn.bind(leader.clock);
     leader.clock.yieldTurn = () => {
       rowsOfTurns.push(0);
@@ -138,6 +143,7 @@ describe("fleet.confirm-chunks", () => {
   it("ends with NOT_LEADER if the leader changes between two turns", async () => {
     const { leader, machine, connection, ids } = await makeLeader(1_000);
     const chunks = ids.map((each) => ({ chunkId: each, intentIndex: machine.index }));
+    onReadChunk(leader, () => {});
     leader.clock.after(0, () => {
       leader.isLeader = false;
     });

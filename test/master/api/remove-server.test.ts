@@ -6,7 +6,8 @@ import { Registry } from "../../../master/fleet/registry.ts";
 import { decodeCommand } from "../../../master/namespace/command-encoding.ts";
 import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
 import * as api from "../../../shared/protocol/fleet-api.ts";
-import type { CallHandler, Handlers } from "../../../shared/wire/rpc.ts";
+import type { CallHandler, Handlers, PeerIdentity } from "../../../shared/wire/rpc.ts";
+import { CallContexts } from "../../support/call-contexts.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { hasCode, MemoryLog } from "../../support/wire-fixture.ts";
@@ -24,7 +25,7 @@ import {
 const SPACE = { totalBytes: 1e9, availableBytes: 1e9, usedBytes: 0 };
 const NAMES = ["s1", "s2", "s3", "s4"];
 
-const CONTEXT = { peer: { role: "chunkserver" }, remainingMs: () => 1_000 };
+const PEER: PeerIdentity = { role: "chunkserver", clusterId: null, name: "s" };
 
 const location = (name: string) => ({
   ...{ serverId: serverId(name), address: `${name}:1`, host: name, rack: "r" },
@@ -40,6 +41,7 @@ async function leader(chunkCount: number) {
   machine.apply({ kind: "change-enrolment", nowMs: machine.nowMs, change: { kind: "open" } });
   const times = { suspectMs: 1, deadMs: 10, repairDelayMs: 3, repairDelayStoppedMs: 4 };
   const clock = new VirtualClock();
+  const contexts = new CallContexts(clock);
   const registry = new Registry({ clock, random: new SeededRandom(1), times });
   const handlers = new Map<string, CallHandler<unknown, unknown>>();
   const onCall = (method: { readonly name: string }, handler: never) =>
@@ -57,7 +59,7 @@ async function leader(chunkCount: number) {
   registerFleetHandlers({ onCall } as unknown as Handlers, deps as never);
   const call = async (method: { readonly name: string }, head: unknown): Promise<unknown> => {
     const request = { head, body: new Uint8Array(), release: () => {} };
-    return handlers.get(method.name)?.(request as never, CONTEXT as never);
+    return handlers.get(method.name)?.(request as never, contexts.make(PEER));
   };
   const register = (name: string) =>
     call(api.register, { server: location(name), space: SPACE, clusterId: null });

@@ -42,6 +42,32 @@ export const CALL_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/driver/driver.test.ts"),
   },
   {
+    name: "reads-resume-together",
+    bug: "All reads that are confirmed together are answered in one turn of the event loop",
+    breaks: "docs/decisions/0014: calls share a slice of each turn",
+    edits: [
+      {
+        file: "master/api/call-waits.ts",
+        find: "consensus.confirmRead(context.remainingMs(), context);\n  await context.turn();\n",
+        replace: "consensus.confirmRead(context.remainingMs(), context);\n",
+      },
+    ],
+    caughtBy: inTest("test/master/api/work-slices.test.ts"),
+  },
+  {
+    name: "cancelled-call-stays-queued",
+    bug: "A call that is cancelled before its start keeps its place, with its request",
+    breaks: "docs/operations.md: heads of requests in progress",
+    edits: [
+      {
+        file: "shared/wire/server-call.ts",
+        find: "    this.#slices.remove(waiting.place);\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/shared/wire/turn-slices.test.ts"),
+  },
+  {
     name: "role-not-checked",
     bug: "A method accepts callers of every role",
     breaks: "docs/wire-protocol.md: WRONG_ROLE",
