@@ -51,6 +51,9 @@ export function exposeGauges(
   gauge("disk_full", "1 if the disk is full, or no write has succeeded since it was full", () => {
     return store.isFull ? 1 : 0;
   });
+  gauge("unreadable_chunks", "Chunks that the disk could not read at their last read", () => {
+    return store.unreadableCount;
+  });
   gauge("disk_failed", "1 if the disk has failed and accepts no writes", () => {
     return store.failure === null ? 0 : 1;
   });

@@ -1,8 +1,9 @@
 import { assert } from "../../shared/base/assert.ts";
-import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { CacheUse } from "../../shared/ports/disk.ts";
-import type { Extent } from "./chunk-record.ts";
+import type { Extent, ExtentFileName } from "./chunk-record.ts";
 import type { ExtentFile } from "./extent-files.ts";
+import { type ExtentRead, readExtent, readExtentAgain } from "./read-extent.ts";
 
 /** A chunk, or the first bytes of a partial chunk, open for reading. `release` closes its files. */
 export interface BlockReader {
@@ -12,12 +13,33 @@ export interface BlockReader {
   /**
    * Fills `target` with the bytes from `offsetBytes`. The bytes are not verified.
    *
-   * @throws {AshlarError} CHUNK_NOT_FOUND if a file is too short or cannot be read. The replica is
-   *   then removed from the index.
+   * @throws {AshlarError} CHUNK_NOT_FOUND if a file is too short: the replica is then removed from
+   *   the index. Also if the disk cannot read the bytes with any descriptor: the replica is then kept
+   *   and reported.
    */
   read(target: Uint8Array, offsetBytes: number, use?: CacheUse): Promise<void>;
+  /**
+   * The same as `read`, with descriptors of its own, and first past the page cache. For bytes that do
+   * not match their hash: the copy is condemned only if they still do not.
+   */
+  readAgain(target: Uint8Array, offsetBytes: number): Promise<void>;
   /** Releases the files. Called once. */
   release(): void;
+}
+
+/** What an `ExtentReader` reports. */
+interface ReadEvents {
+  /** Called when bytes are missing: the files end before them. */
+  readonly onDamaged: (reason: string) => Promise<void>;
+  /** Called when the disk cannot read the bytes of an extent at `offsetBytes` of its file. */
+  readonly onUnreadable: (failure: ReadFailure) => void;
+}
+
+/** A place of a file that the disk cannot read. */
+export interface ReadFailure {
+  readonly file: ExtentFileName;
+  readonly offsetBytes: number;
+  readonly error: AshlarError;
 }
 
 /** Reads bytes from extents. */
@@ -26,21 +48,21 @@ export class ExtentReader implements BlockReader {
   readonly #extents: readonly Extent[];
   readonly #files: readonly ExtentFile[];
   readonly #readHashes: () => Uint8Array;
-  readonly #onDamaged: (reason: string) => Promise<void>;
+  readonly #events: ReadEvents;
 
   /** `files[i]` is the file of `extents[i]`. The reader releases the files. */
-  constructor(options: {
-    readonly extents: readonly Extent[];
-    readonly files: readonly ExtentFile[];
-    readonly readHashes: () => Uint8Array;
-    /** Called when bytes are missing or unreadable. */
-    readonly onDamaged: (reason: string) => Promise<void>;
-  }) {
+  constructor(
+    options: ReadEvents & {
+      readonly extents: readonly Extent[];
+      readonly files: readonly ExtentFile[];
+      readonly readHashes: () => Uint8Array;
+    },
+  ) {
     assert(options.extents.length === options.files.length, "each extent has a file");
     this.#extents = options.extents;
     this.#files = options.files;
     this.#readHashes = options.readHashes;
-    this.#onDamaged = options.onDamaged;
+    this.#events = options;
     let lengthBytes = 0;
     for (const extent of options.extents) lengthBytes += extent.lengthBytes;
     this.lengthBytes = lengthBytes;
@@ -50,7 +72,19 @@ export class ExtentReader implements BlockReader {
     return this.#readHashes();
   }
 
-  async read(target: Uint8Array, offsetBytes: number, use: CacheUse = "keep"): Promise<void> {
+  read(target: Uint8Array, offsetBytes: number, use: CacheUse = "keep"): Promise<void> {
+    return this.#readParts(target, offsetBytes, (file, part, partOffsetBytes) =>
+      readExtent(file, part, partOffsetBytes, use),
+    );
+  }
+
+  readAgain(target: Uint8Array, offsetBytes: number): Promise<void> {
+    return this.#readParts(target, offsetBytes, (file, part, partOffsetBytes) =>
+      readExtentAgain(file, part, partOffsetBytes, "keep"),
+    );
+  }
+
+  async #readParts(target: Uint8Array, offsetBytes: number, readPart: ReadPart): Promise<void> {
     assert(offsetBytes + target.length <= this.lengthBytes, "a read ends within the chunk");
     let startBytes = 0;
     for (const [position, extent] of this.#extents.entries()) {
@@ -60,7 +94,9 @@ export class ExtentReader implements BlockReader {
         const part = target.subarray(from - offsetBytes, to - offsetBytes);
         const file = this.#files[position];
         assert(file !== undefined, "each extent has a file");
-        await this.#readExtent(file, part, extent.offsetBytes + from - startBytes, use);
+        const partOffsetBytes = extent.offsetBytes + from - startBytes;
+        const result = await readPart(file, part, partOffsetBytes);
+        if (result.kind !== "whole") await this.#reportFailure(file, partOffsetBytes, result);
       }
       startBytes += extent.lengthBytes;
     }
@@ -70,27 +106,25 @@ export class ExtentReader implements BlockReader {
     for (const file of this.#files) file.release();
   }
 
-  async #readExtent(
-    file: ExtentFile,
-    part: Uint8Array,
+  async #reportFailure(
+    { name }: ExtentFile,
     offsetBytes: number,
-    use: CacheUse,
-  ): Promise<void> {
-    const count = await tryRead(() => file.read(part, offsetBytes, use));
-    if (count === part.length) return;
-    const found = count === null ? "they cannot be read" : `the file ends after ${count} of them`;
-    const reason = `${file.name}: ${part.length} bytes at ${offsetBytes}: ${found}`;
-    await this.#onDamaged(reason);
-    throw new AshlarError("CHUNK_NOT_FOUND", `Cannot read bytes of a chunk: ${reason}`);
+    result: Exclude<ExtentRead, { kind: "whole" }>,
+  ): Promise<never> {
+    const place = `${name} at byte ${offsetBytes}`;
+    if (result.kind === "short") {
+      const reason = `${place}: the file ends after ${result.countBytes} bytes`;
+      await this.#events.onDamaged(reason);
+      throw new AshlarError("CHUNK_NOT_FOUND", `Cannot read bytes of a chunk: ${reason}`);
+    }
+    const { error } = result;
+    this.#events.onUnreadable({ file: name, offsetBytes, error });
+    throw new AshlarError(
+      "CHUNK_NOT_FOUND",
+      `Cannot read bytes of a chunk: ${place}: ${error.message}`,
+      { cause: error },
+    );
   }
 }
 
-/** Returns the bytes read. Null on EIO: a damaged sector, which is not a failed disk. */
-async function tryRead(read: () => Promise<number>): Promise<number | null> {
-  try {
-    return await read();
-  } catch (error) {
-    if (isAshlarError(error, "DISK_FAILED") && error.details["errno"] === "EIO") return null;
-    throw error;
-  }
-}
+type ReadPart = (file: ExtentFile, part: Uint8Array, offsetBytes: number) => Promise<ExtentRead>;

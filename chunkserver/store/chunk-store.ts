@@ -36,7 +36,9 @@ import {
 import { rewriteSparseFile } from "./rewrite.ts";
 import { raiseIntent, type SealRequest } from "./seal.ts";
 import type { StoreDeps } from "./store-deps.ts";
-import { checkExtentFiles, type Pace, verifyReplica } from "./verify-replica.ts";
+import { answerUnreadable, reportUnreadable } from "./unreadable.ts";
+import type { UnreadableCopy } from "./unreadable-copies.ts";
+import { checkExtentFiles, type Pace, type ReplicaState, verifyReplica } from "./verify-replica.ts";
 import { type WriteLease, type WriteRequest, Writes } from "./writes.ts";
 
 /**
@@ -168,6 +170,8 @@ export class ChunkStore implements AsyncDisposable {
       files: [await this.#deps.files.open(allocation.file.name)],
       readHashes: () => hashes,
       onDamaged: async () => {}, // No record refers to these bytes. Their seal would fail.
+      onUnreadable: ({ file, offsetBytes, error }) =>
+        this.#deps.health.noteReadFailure(file, offsetBytes, error),
     });
   }
 
@@ -261,14 +265,25 @@ export class ChunkStore implements AsyncDisposable {
     return this.#deps.losses.answered(report, answer);
   }
 
+  /** Number of chunks whose bytes the disk could not read at their last read. */
+  get unreadableCount(): number {
+    return this.#deps.unreadable.count;
+  }
+
+  /** Returns up to `limit` copies that the disk cannot read, for a report: see `reportUnreadable`. */
+  unreadableReport(limit: number): readonly UnreadableCopy[] {
+    return reportUnreadable(this.#deps, limit);
+  }
+
+  /** Makes the chunks of an answered report due for confirmation: see `answerUnreadable`. */
+  answerUnreadable(report: readonly UnreadableCopy[]): Promise<void> {
+    return answerUnreadable(this.#deps, report);
+  }
+
   // Upkeep -------------------------------------------------------------------------------------
 
   /** Verifies the bytes of a replica: see `verifyReplica`. */
-  async verify(
-    chunkId: ChunkId,
-    buffer: Uint8Array,
-    pace?: Pace,
-  ): Promise<"intact" | "corrupt" | "absent"> {
+  async verify(chunkId: ChunkId, buffer: Uint8Array, pace?: Pace): Promise<ReplicaState> {
     const result = await verifyReplica(this.#deps, chunkId, buffer, pace);
     if (result === "absent") this.#missed.add(chunkId);
     return result;

@@ -1,9 +1,15 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Reserve } from "./reserve.ts";
 
 /** Errors of these kinds mean a limit of the process or the machine, not a failure of the disk. */
 const ERRNOS_OF_LIMITS = ["EMFILE", "ENFILE", "ENOMEM"];
+/** Bytes of a file that count as one place of the disk: a damaged track may hold many small chunks. */
+const PLACE_BYTES = 16 * 1024 * 1024;
+/** If this number of places cannot be read within `PLACES_MS`, the disk fails and not its blocks. */
+const FAILED_PLACES_MAX = 5;
+const PLACES_MS = 60_000;
 
 /**
  * Whether the disk accepts writes.
@@ -12,14 +18,21 @@ const ERRNOS_OF_LIMITS = ["EMFILE", "ENFILE", "ENOMEM"];
  * unknown (fsyncgate). A failed write does the same: a disk that refuses a write is failing or
  * gone, and writers must use other servers. Reads continue, because each reader verifies its
  * blocks. A full disk has not failed. It is reported to the reserve.
+ *
+ * One place that cannot be read is a damaged block. Several different ones within a minute are a
+ * failing disk.
  */
 export class DiskHealth {
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #reserve: Reserve;
   #failure: unknown = null;
+  /** Places that could not be read, and the monotonic time of the last failure of each. */
+  readonly #failedPlaces = new Map<string, number>();
 
-  constructor(log: Log, reserve: Reserve) {
-    this.#log = log;
+  constructor(deps: { readonly log: Log; readonly clock: Clock }, reserve: Reserve) {
+    this.#log = deps.log;
+    this.#clock = deps.clock;
     this.#reserve = reserve;
   }
 
@@ -32,6 +45,16 @@ export class DiskHealth {
   noteWriteFailure(error: unknown): void {
     if (isAshlarError(error, "NO_SPACE")) this.#reserve.noteFull(error);
     else if (isOfDisk(error)) this.fail(error);
+  }
+
+  /** Records that a file could not be read at `offsetBytes`, with any descriptor. */
+  noteReadFailure(file: string, offsetBytes: number, error: unknown): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#failedPlaces.set(`${file} ${Math.floor(offsetBytes / PLACE_BYTES)}`, nowMs);
+    for (const [place, failedMs] of this.#failedPlaces) {
+      if (failedMs < nowMs - PLACES_MS) this.#failedPlaces.delete(place);
+    }
+    if (this.#failedPlaces.size >= FAILED_PLACES_MAX) this.fail(error);
   }
 
   /** Stops all further writes. Logs the first failure. */
@@ -58,12 +81,16 @@ export class DiskHealth {
   }
 }
 
+/** Returns whether the disk, and not a limit of the process, refused an operation. */
+export function isIoError(error: unknown): error is AshlarError {
+  if (!isAshlarError(error, "DISK_FAILED")) return false;
+  return !ERRNOS_OF_LIMITS.includes(String(error.details["errno"]));
+}
+
 /**
  * Returns whether the error is a failure of the disk. NOT_FOUND is one: the extents directory is
  * gone, for example because its file system was unmounted.
  */
 function isOfDisk(error: unknown): boolean {
-  if (!(error instanceof AshlarError)) return false;
-  const isLimit = ERRNOS_OF_LIMITS.includes(String(error.details["errno"]));
-  return (error.code === "DISK_FAILED" && !isLimit) || error.code === "NOT_FOUND";
+  return isIoError(error) || isAshlarError(error, "NOT_FOUND");
 }

@@ -110,6 +110,22 @@ export class ExtentFiles {
     await this.#directorySync.run();
   }
 
+  /**
+   * Checks that the extents directory exists. Without it all files are missing: its file system was
+   * unmounted, and no chunk is lost.
+   *
+   * @throws {AshlarError} DISK_FAILED
+   */
+  async requireDirectory(): Promise<void> {
+    try {
+      await this.#disk.syncDirectory(EXTENTS_DIRECTORY);
+    } catch (cause) {
+      const error = new AshlarError("DISK_FAILED", `Cannot read ${EXTENTS_DIRECTORY}/`, { cause });
+      this.#events.onWriteFailed(error);
+      throw error;
+    }
+  }
+
   /** Closes the unused files. Each other file is closed by its last user. */
   async close(): Promise<void> {
     for (const open of [...this.#open.values()]) await this.#dropFromCache(open.name);
@@ -138,7 +154,11 @@ export class ExtentFiles {
   #use(open: OpenFile): ExtentFile {
     open.userCount += 1;
     this.#idle.delete(open);
-    return new ExtentFile(open, this.#events, () => this.#onReleased(open));
+    return new ExtentFile(open, {
+      events: this.#events,
+      reopen: () => this.#disk.open(extentPath(open.name), "read"),
+      onReleased: () => this.#onReleased(open),
+    });
   }
 
   #onReleased(open: OpenFile): void {
@@ -225,19 +245,25 @@ function syncFailedBefore(name: ExtentFileName): AshlarError {
   );
 }
 
+/** What an `ExtentFile` uses of its owner. */
+interface ExtentFileDeps {
+  readonly events: FailureEvents;
+  /** Opens the file again, with a descriptor of its own. */
+  readonly reopen: () => Promise<DiskFile>;
+  readonly onReleased: () => void;
+}
+
 /** One user's handle of an extent file. The user releases it once, even after an error. */
 export class ExtentFile {
   readonly name: ExtentFileName;
   readonly #open: OpenFile;
-  readonly #events: FailureEvents;
-  readonly #onReleased: () => void;
+  readonly #deps: ExtentFileDeps;
   #isReleased = false;
 
-  constructor(open: OpenFile, events: FailureEvents, onReleased: () => void) {
+  constructor(open: OpenFile, deps: ExtentFileDeps) {
     this.name = open.name;
     this.#open = open;
-    this.#events = events;
-    this.#onReleased = onReleased;
+    this.#deps = deps;
   }
 
   /**
@@ -247,6 +273,21 @@ export class ExtentFile {
   async read(target: Uint8Array, offsetBytes: number, use: CacheUse = "keep"): Promise<number> {
     assert(!this.#isReleased, "a released file is not used");
     return (await this.#open.file).read(target, offsetBytes, use);
+  }
+
+  /**
+   * The same as `read`, with a descriptor that is opened for this read.
+   *
+   * @throws {AshlarError} NOT_FOUND if the file was deleted
+   */
+  async readAgain(target: Uint8Array, offsetBytes: number, use: CacheUse): Promise<number> {
+    assert(!this.#isReleased, "a released file is not used");
+    const file = await this.#deps.reopen();
+    try {
+      return await file.read(target, offsetBytes, use);
+    } finally {
+      await file.close();
+    }
   }
 
   /**
@@ -260,7 +301,7 @@ export class ExtentFile {
     try {
       await this.#open.writes.write(bytes, offsetBytes);
     } catch (error) {
-      this.#events.onWriteFailed(error);
+      this.#deps.events.onWriteFailed(error);
       throw error;
     }
   }
@@ -286,6 +327,6 @@ export class ExtentFile {
   release(): void {
     assert(!this.#isReleased, "a user releases a file once");
     this.#isReleased = true;
-    this.#onReleased();
+    this.#deps.onReleased();
   }
 }

@@ -5,7 +5,8 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
 import type { Random } from "../../shared/ports/random.ts";
-import { ChunkIndex } from "./chunk-index.ts";
+import { ChunkIndex, type RecordChange } from "./chunk-index.ts";
+import { sameExtents } from "./chunk-record.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { ChunkTotals } from "./chunk-totals.ts";
 import { DiskHealth } from "./disk-health.ts";
@@ -25,6 +26,7 @@ import { recover } from "./recover.ts";
 import { Reserve } from "./reserve.ts";
 import { RetentionDirectory } from "./retention-directory.ts";
 import type { StoreDeps } from "./store-deps.ts";
+import { UnreadableCopies } from "./unreadable-copies.ts";
 
 const QUARANTINE = { path: "quarantine", filesMax: 64, keepMs: 30 * 24 * 3_600_000 };
 const GARBAGE = { path: "garbage", filesMax: 1024, keepMs: 24 * 3_600_000 };
@@ -121,7 +123,8 @@ function makeDeps(
   const { disk, clock, hasher, log, reserveBytesFor } = options;
   const { serverId } = state.identity;
   const reserve = new Reserve({ disk, clock, log, serverId, reserveBytesFor });
-  const health = new DiskHealth(log, reserve);
+  const health = new DiskHealth({ log, clock }, reserve);
+  const unreadable = new UnreadableCopies(clock);
   const files = new ExtentFiles({
     disk,
     onSyncFailed: (error) => health.fail(error),
@@ -134,6 +137,7 @@ function makeDeps(
       for (const change of changes) {
         state.totals.onCommitted(change);
         packed.onCommitted(change);
+        if (bytesChanged(change)) unreadable.forget(change.chunkId);
       }
     },
     onLost: (chunkId, intentIndex) => losses.note(chunkId, intentIndex),
@@ -144,7 +148,12 @@ function makeDeps(
   const quarantine = new RetentionDirectory({ ...QUARANTINE, disk, clock });
   const garbage = new RetentionDirectory({ ...GARBAGE, disk, clock });
   return {
-    ...{ disk, clock, hasher, log, index, losses, files, packed, reserve },
+    ...{ disk, clock, hasher, log, index, losses, unreadable, files, packed, reserve },
     ...{ quarantine, garbage, health },
   };
+}
+
+/** Returns whether the record was removed, or refers to other bytes. */
+function bytesChanged({ before, after }: RecordChange): boolean {
+  return before === null || after === null || !sameExtents(before, after);
 }

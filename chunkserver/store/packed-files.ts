@@ -21,6 +21,8 @@ interface PackedFile {
    * bytes yet, so the file must not be deleted while this number is above 0.
    */
   writerCount: number;
+  /** Whether the disk cannot read the remaining chunks. Reset when one of them is removed. */
+  isRewriteSkipped: boolean;
 }
 
 /** Byte range for one chunk in a packed file. The caller releases the file. */
@@ -99,9 +101,15 @@ export class PackedFiles {
   findSparse(): ExtentFileName | null {
     for (const [name, file] of this.#byName) {
       if (file.writerCount > 0 || name === this.#current || file.liveCount === 0) continue;
+      if (file.isRewriteSkipped) continue;
       if (file.liveBytes < file.endBytes * LIVE_SHARE_MIN) return name;
     }
     return null;
+  }
+
+  /** Excludes a file from `findSparse` until one of its chunks is removed or moved. */
+  skipRewrite(name: ExtentFileName): void {
+    this.#entry(name).isRewriteSkipped = true;
   }
 
   /** Number of packed files. */
@@ -154,7 +162,7 @@ export class PackedFiles {
     assert(isPacked(name), "large files are not packed");
     let file = this.#byName.get(name);
     if (file === undefined) {
-      file = { liveBytes: 0, liveCount: 0, endBytes: 0, writerCount: 0 };
+      file = { liveBytes: 0, liveCount: 0, endBytes: 0, writerCount: 0, isRewriteSkipped: false };
       this.#byName.set(name, file);
     }
     return file;
@@ -165,6 +173,7 @@ export class PackedFiles {
     const file = this.#entry(extent.file);
     file.liveBytes += sign * extent.lengthBytes;
     file.liveCount += sign;
+    file.isRewriteSkipped = false;
     file.endBytes = Math.max(file.endBytes, extent.offsetBytes + extent.lengthBytes);
     assert(file.liveCount >= 0 && file.liveBytes >= 0, "only live extents are removed");
   }

@@ -9,6 +9,7 @@ import {
   parseExtentFileName,
 } from "./chunk-record.ts";
 import type { ChunkTotals } from "./chunk-totals.ts";
+import { isIoError } from "./disk-health.ts";
 import { extentPath } from "./extent-files.ts";
 import { EXTENTS_DIRECTORY } from "./identity.ts";
 import { PACKED_BYTES_MAX } from "./packed-files.ts";
@@ -128,13 +129,16 @@ async function adoptPackedFiles(deps: StoreDeps, found: FilesFound): Promise<voi
   let newest: ExtentFileName | null = null;
   for (const [name, state] of found) {
     if (!isPacked(name) || state === "unreferenced") continue;
-    const file = await files.open(name);
     try {
-      const lengthBytes = await file.lengthBytes();
+      const file = await files.open(name);
+      const lengthBytes = await file.lengthBytes().finally(() => file.release());
       const isWhole = packed.addExisting(name, lengthBytes);
       if (isWhole && lengthBytes < PACKED_BYTES_MAX / 2) newest = name;
-    } finally {
-      file.release();
+    } catch (error) {
+      if (!isIoError(error)) throw error;
+      // Its chunks are noted as unreadable when they are read. The others are served.
+      deps.health.noteReadFailure(name, 0, error);
+      deps.log.warn("The disk cannot open an extent file: it is kept", { name, error });
     }
   }
   if (newest !== null) packed.continueFile(newest);

@@ -1,9 +1,12 @@
+import { assert } from "../../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
 import { ExtentReader } from "./chunk-reader.ts";
 import { type ChunkRecord, type Extent, isPacked, sameExtents } from "./chunk-record.ts";
+import { isIoError } from "./disk-health.ts";
 import type { ExtentFile } from "./extent-files.ts";
 import type { StoreDeps } from "./store-deps.ts";
+import { noteUnreadable } from "./unreadable.ts";
 
 // A replica is removed in two steps: first its record, durably, then its bytes. A crash between the
 // two steps leaves an extent file without a record, which the next start moves to garbage/.
@@ -103,6 +106,20 @@ export async function dropDamagedReplica(
   await deleteEmptyPackedFiles(deps);
 }
 
+/**
+ * Removes a replica whose extent file is missing.
+ *
+ * @throws {AshlarError} DISK_FAILED if all extent files are missing
+ */
+export async function dropMissingReplica(
+  deps: StoreDeps,
+  chunkId: ChunkId,
+  record: ChunkRecord,
+): Promise<void> {
+  await deps.files.requireDirectory();
+  await dropDamagedReplica(deps, chunkId, record, "its extent file is missing");
+}
+
 async function moveToQuarantine(deps: StoreDeps, chunkId: ChunkId, extent: Extent): Promise<void> {
   try {
     if (isPacked(extent.file)) await copyToQuarantine(deps, chunkId, extent);
@@ -140,17 +157,21 @@ async function addToQuarantine(
 /** Maximum number of attempts to open a chunk whose bytes are moved at the same time. */
 const OPEN_ATTEMPTS_MAX = 5;
 
-/** Opens a replica. Null if there is none. A replica whose file is missing is removed. */
+/**
+ * Opens a replica. Null if there is none. A replica whose file is missing is removed.
+ *
+ * @throws {AshlarError} CHUNK_NOT_FOUND if the disk cannot open a file: the replica is kept
+ */
 export async function openReplica(deps: StoreDeps, chunkId: ChunkId): Promise<ExtentReader | null> {
   for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX; attempt += 1) {
     const record = deps.index.record(chunkId);
     if (record === null) return null;
-    const files = await openFiles(deps, record.extents);
+    const files = await openFiles(deps, chunkId, record);
     if (files !== null) return readerOf(deps, chunkId, record, files);
     // A file is missing: the replica was purged, moved or lost. The current record shows which.
     const current = deps.index.record(chunkId);
     if (current === null || !sameExtents(current, record)) continue;
-    await dropDamagedReplica(deps, chunkId, record, "its extent file is missing");
+    await dropMissingReplica(deps, chunkId, record);
   }
   return null;
 }
@@ -166,6 +187,7 @@ function readerOf(
     files,
     readHashes: () => hashesOf(deps, chunkId),
     onDamaged: (reason) => dropDamagedReplica(deps, chunkId, record, reason),
+    onUnreadable: (failure) => noteUnreadable(deps, chunkId, record, failure),
   });
 }
 
@@ -176,18 +198,25 @@ export function hashesOf(deps: StoreDeps, chunkId: ChunkId): Uint8Array {
   throw new AshlarError("CHUNK_NOT_FOUND", `Cannot find chunk ${chunkId} on this server`);
 }
 
-/** Opens the files of `extents`. Null if a file does not exist. */
+/** Opens the extent files of a record. Null if a file does not exist. */
 async function openFiles(
   deps: StoreDeps,
-  extents: readonly Extent[],
+  chunkId: ChunkId,
+  record: ChunkRecord,
 ): Promise<readonly ExtentFile[] | null> {
   const files: ExtentFile[] = [];
   try {
-    for (const extent of extents) files.push(await deps.files.open(extent.file));
+    for (const extent of record.extents) files.push(await deps.files.open(extent.file));
     return files;
   } catch (error) {
     for (const file of files) file.release();
     if (isAshlarError(error, "NOT_FOUND")) return null;
-    throw error;
+    if (!isIoError(error)) throw error;
+    const extent = record.extents[files.length];
+    assert(extent !== undefined, "the extent whose file was not opened");
+    noteUnreadable(deps, chunkId, record, { ...extent, error });
+    throw new AshlarError("CHUNK_NOT_FOUND", `Cannot open a chunk: ${error.message}`, {
+      cause: error,
+    });
   }
 }

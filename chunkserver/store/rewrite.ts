@@ -1,5 +1,8 @@
+import { isAshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId } from "../../shared/base/ids.ts";
+import type { BlockReader } from "./chunk-reader.ts";
 import { type ChunkRecord, type ExtentFileName, isPacked, sameExtents } from "./chunk-record.ts";
+import { isIoError } from "./disk-health.ts";
 import type { PackedAllocation } from "./packed-files.ts";
 import { deleteEmptyPackedFiles, dropDamagedReplica, openReplica } from "./replicas.ts";
 import type { SpaceClaim } from "./reserve.ts";
@@ -26,10 +29,12 @@ export async function rewriteSparseFile(deps: StoreDeps): Promise<number> {
   if (name === null) return 0;
   const chunkIds = deps.index.chunksInPackedFile(name, MOVES_AT_ONCE);
   const moves: Move[] = [];
+  let unreadableCount = 0;
   try {
     for (const chunkId of chunkIds) {
       const move = await copyChunk(deps, chunkId, name);
-      if (move !== null) moves.push(move);
+      if (move === "unreadable") unreadableCount += 1;
+      else if (move !== null) moves.push(move);
     }
     await commitMoves(deps, moves);
   } finally {
@@ -40,34 +45,45 @@ export async function rewriteSparseFile(deps: StoreDeps): Promise<number> {
     }
   }
   await deleteEmptyPackedFiles(deps);
+  // The file stays as it is until a chunk of it is removed or replaced.
+  if (unreadableCount > 0 && unreadableCount === chunkIds.length) deps.packed.skipRewrite(name);
   return moves.length;
 }
 
 /**
  * Copies a chunk to the current packed file. Null if the chunk no longer exists, or was corrupt and
- * was removed.
+ * was removed. A chunk that the disk cannot read stays where it is.
  */
 async function copyChunk(
   deps: StoreDeps,
   chunkId: ChunkId,
   from: ExtentFileName,
-): Promise<Move | null> {
+): Promise<Move | "unreadable" | null> {
   const record = deps.index.record(chunkId);
-  const reader = record === null ? null : await openReplica(deps, chunkId);
-  if (record === null || reader === null) return null;
+  if (record === null) return null;
+  let reader: BlockReader | null = null;
   const bytes = new Uint8Array(record.lengthBytes);
   try {
+    reader = await openReplica(deps, chunkId);
+    if (reader === null) return null;
     if (!record.extents.every((extent) => extent.file === from && isPacked(extent.file))) {
       return null; // The chunk was moved, or stored again, after the list was read.
     }
     await reader.read(bytes, 0);
-    const corrupt = firstCorruptBlock(deps.hasher, bytes, reader.hashes());
+    let corrupt = firstCorruptBlock(deps.hasher, bytes, reader.hashes());
+    if (corrupt >= 0) {
+      await reader.readAgain(bytes, 0); // The disk may have what the page cache does not.
+      corrupt = firstCorruptBlock(deps.hasher, bytes, reader.hashes());
+    }
     if (corrupt >= 0) {
       await dropDamagedReplica(deps, chunkId, record, `block ${corrupt} does not match its hash`);
       return null;
     }
+  } catch (error) {
+    if (!isAshlarError(error, "CHUNK_NOT_FOUND")) throw error;
+    return isIoError(error.cause) ? "unreadable" : null;
   } finally {
-    reader.release();
+    reader?.release();
   }
   return writeCopy(deps, chunkId, record, bytes);
 }

@@ -9,6 +9,7 @@ import type { LossReports } from "./loss-reports.ts";
 import type { PackedFiles } from "./packed-files.ts";
 import type { Reserve } from "./reserve.ts";
 import type { RetentionDirectory } from "./retention-directory.ts";
+import type { UnreadableCopies } from "./unreadable-copies.ts";
 
 /**
  * The components of the store. Its operations (seal, purge, verify, rewrite) are functions over it.
@@ -20,6 +21,7 @@ export interface StoreDeps {
   readonly log: Log;
   readonly index: ChunkIndex;
   readonly losses: LossReports;
+  readonly unreadable: UnreadableCopies;
   readonly files: ExtentFiles;
   readonly packed: PackedFiles;
   readonly reserve: Reserve;

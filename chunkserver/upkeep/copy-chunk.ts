@@ -99,7 +99,7 @@ async function copyFromAny(
       await copyFrom(deps, lease, { order, source }, signal);
       return;
     } catch (error) {
-      if (signal.aborted || !isSourceError(error)) throw error;
+      if (signal.aborted || !isSourceError(deps.store, error)) throw error;
       failures.push(`${source.address}: ${error.message}`);
       if (isAshlarError(error, "CHUNK_CORRUPT")) await reportCorruption(deps, source, order);
     }
@@ -110,9 +110,12 @@ async function copyFromAny(
   );
 }
 
-/** Returns whether another source may succeed. False if the disk of this server failed. */
-function isSourceError(error: unknown): error is AshlarError {
-  return error instanceof AshlarError && !["NO_SPACE", "DISK_FAILED"].includes(error.code);
+/**
+ * Returns whether another source may succeed. False if the disk of this server is full or failed.
+ * DISK_FAILED alone may be the error of the source.
+ */
+function isSourceError(store: ChunkStore, error: unknown): error is AshlarError {
+  return error instanceof AshlarError && error.code !== "NO_SPACE" && store.failure === null;
 }
 
 interface CopyAttempt {

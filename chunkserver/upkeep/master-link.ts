@@ -5,7 +5,13 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { CAPABILITIES } from "../../shared/protocol/capabilities.ts";
 import { firstChunkKeys } from "../../shared/protocol/chunk-keys.ts";
-import { confirmChunks, goodbye, heartbeat, register } from "../../shared/protocol/fleet-api.ts";
+import {
+  confirmChunks,
+  goodbye,
+  heartbeat,
+  register,
+  UNREADABLE_MAX,
+} from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallMethod } from "../../shared/protocol/method.ts";
 import type { LeaderChannel } from "../../shared/wire/leader-channel.ts";
@@ -229,6 +235,7 @@ export class MasterLink {
     const { store, results, activeWrites, keys } = this.#options;
     const reported = results.pending();
     const losses = store.lossReport(LOST_MAX);
+    const unreadable = store.unreadableReport(UNREADABLE_MAX);
     const request = {
       serverId: store.serverId,
       space: await store.space(),
@@ -242,6 +249,7 @@ export class MasterLink {
         reason: reason.slice(0, 300),
         ...(intentIndex === null ? {} : { intentIndex }),
       })),
+      unreadable: unreadable.map((copy) => ({ ...copy, reason: copy.reason.slice(0, 300) })),
     };
     const answer = await this.call(heartbeat, request, signal);
     if (answer.chunkKeys !== undefined) keys.replace(answer.chunkKeys);
@@ -250,6 +258,7 @@ export class MasterLink {
     results.acknowledge(reported);
     this.#intentFloor = answer.intentFloor ?? null;
     await store.answerLosses(losses, { intentFloor: answer.intentFloor });
+    await store.answerUnreadable(unreadable);
     orders.accept(answer.orders);
   }
 

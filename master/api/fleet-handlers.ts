@@ -5,7 +5,11 @@ import { changeEnrolment, enrolmentStatus } from "../../shared/protocol/enrolmen
 import * as api from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
-import { FEATURE_LEVEL_LOST_INTENT, FEATURE_LEVEL_MAX } from "../namespace/feature-levels.ts";
+import {
+  FEATURE_LEVEL_LOST_INTENT,
+  FEATURE_LEVEL_MAX,
+  FEATURE_LEVEL_UNREADABLE,
+} from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 import { confirmRead } from "./call-waits.ts";
 import { missingKeys, secretsOf } from "./chunk-keys.ts";
@@ -246,6 +250,7 @@ async function recordReports(deps: MasterDeps, heartbeat: api.HeartbeatRequest):
     repair.recordCopyResult(serverId, chunkId);
   }
   await recordLosses(deps, heartbeat);
+  await recordUnreadable(deps, heartbeat);
   if (heartbeat.purged.length > 0) {
     const items = heartbeat.purged.map((purge) => ({ ...purge, serverId }));
     for (const some of batchesOf(items))
@@ -276,6 +281,35 @@ async function recordLosses(
     return isCompared && intentIndex !== undefined ? { ...loss, intentIndex } : loss;
   });
   for (const some of batchesOf(items)) await propose(deps, { kind: "drop-replicas", items: some });
+}
+
+/**
+ * Stops counting the copies that a chunkserver cannot read, of chunks with another copy on a live server:
+ * repair then makes a new one. The state keeps the last recorded copy of a chunk (`DropReplicas`).
+ */
+async function recordUnreadable(
+  deps: MasterDeps,
+  { serverId, unreadable = [] }: api.HeartbeatRequest,
+): Promise<void> {
+  if (unreadable.length === 0) return;
+  deps.env.log.warn("A chunkserver cannot read some of its replicas: it keeps them", {
+    serverId,
+    unreadableCount: unreadable.length,
+    chunkIds: unreadable.slice(0, LOGGED_ITEMS_MAX).map(({ chunkId }) => chunkId),
+    reasons: [...new Set(unreadable.map(({ reason }) => reason))].slice(0, LOGGED_ITEMS_MAX),
+  });
+  const namespace = deps.namespace();
+  if (namespace.featureLevel < FEATURE_LEVEL_UNREADABLE) return;
+  const items = unreadable
+    .filter(({ chunkId }) =>
+      namespace
+        .chunk(chunkId)
+        ?.replicas.some(
+          (other) => other.serverId !== serverId && deps.fleet.isAvailable(other.serverId),
+        ),
+    )
+    .map((copy) => ({ ...copy, serverId, isUnreadable: true }));
+  if (items.length > 0) await propose(deps, { kind: "drop-replicas", items });
 }
 
 /** Returns whether a report of a loss removes only replicas that were sealed before it. */

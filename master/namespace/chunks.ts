@@ -185,12 +185,15 @@ export function addReplicas(change: Change, { items }: AddReplicas): void {
 
 /** Removes copies from the chunks' records. See `DropReplicas` for the copies that it skips. */
 export function dropReplicas(change: Change, { items }: DropReplicas): void {
-  for (const { chunkId, serverId, intentIndex = Number.POSITIVE_INFINITY } of items) {
+  for (const { chunkId, serverId, isUnreadable, ...item } of items) {
+    const intentIndex = item.intentIndex ?? Number.POSITIVE_INFINITY;
     const chunk = change.chunk(chunkId);
     if (chunk === undefined) continue;
     const isLost = (replica: ReplicaRecord): boolean =>
       replica.serverId === serverId && replica.intentIndex <= intentIndex;
     const replicas = chunk.replicas.filter((replica) => !isLost(replica));
+    // The disks of all copies may have the same fault. The last copy may be readable again later.
+    if (isUnreadable === true && replicas.length === 0) continue;
     if (replicas.length < chunk.replicas.length)
       putChunk(change, chunkId, chunk, { ...chunk, replicas });
   }

@@ -271,6 +271,11 @@ export interface DropReplicas {
      * feature level 5, and for a server that does not know it: then any copy is removed.
      */
     readonly intentIndex?: LogIndex;
+    /**
+     * Whether the server still has the bytes and its disk cannot read them. The last recorded copy of
+     * a chunk is then kept. Absent below feature level 14.
+     */
+    readonly isUnreadable?: boolean;
   }[];
 }
 

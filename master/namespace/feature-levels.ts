@@ -23,7 +23,7 @@ import type { Command, NamespaceOperation } from "./command.ts";
  *    12  files of many chunks: copies that `reclaim` raises, restores that share a content
  *    13  enrolment of chunkservers, and versions of the chunk key
  *    14  rotation of the chunk key while the enrolment is closed; a removal leaves one row of the reclaim queue;
- *        the state records the formats of its tables
+ *        the state records the formats of its tables; copies that a disk cannot read are not counted
  */
 export const FEATURE_LEVEL_MAX = 14;
 /** The first level whose members support checkpoints. */
@@ -56,6 +56,8 @@ const FEATURE_LEVEL_ROTATION = 14;
 export const FEATURE_LEVEL_REMOVED = 14;
 /** The first level at which the state records the formats of its tables: see row-formats.ts. */
 export const FEATURE_LEVEL_FORMATS = 14;
+/** The first level whose members keep the last recorded copy of a chunk if a disk cannot read it. */
+export const FEATURE_LEVEL_UNREADABLE = 14;
 /** The level of a cluster that never raised its level. */
 export const FEATURE_LEVEL_FIRST = 1;
 
@@ -104,6 +106,9 @@ export function checkLevel(command: Command, level: number): void {
   requireLevel(command.kind, COMMAND_LEVELS[command.kind], level);
   if (command.kind === "change-enrolment" && "rotatesFrom" in command.change) {
     requireLevel("a rotation of the chunk key", FEATURE_LEVEL_ROTATION, level);
+  }
+  if (command.kind === "drop-replicas" && command.items.some((item) => item.isUnreadable)) {
+    requireLevel("the removal of an unreadable copy", FEATURE_LEVEL_UNREADABLE, level);
   }
   // A cluster at the highest level supports all operations.
   if (level >= FEATURE_LEVEL_MAX || command.kind !== "transact") return;

@@ -26,6 +26,8 @@ import {
 
 /** Largest number of elements in one list of a report. A chunkserver sends at most 1,000. */
 const REPORTS_MAX = 10_000;
+/** Largest number of unreadable copies in a heartbeat: the leader looks up the other copies of each. */
+export const UNREADABLE_MAX = 100;
 /** Longest heartbeat: lists of 1,000 with the longest reasons. */
 const HEARTBEAT_BYTES_MAX = 8 * 1024 * 1024;
 /** Longest `fleet.confirm-chunks`: REPORTS_MAX chunk ids with their indexes. */
@@ -139,6 +141,22 @@ export const heartbeat = {
           /** Intent of the lost replica. A replica that was sealed later stays. Absent in old versions. */
           intentIndex: v.optional(logIndexSchema),
         }),
+      ),
+      /**
+       * Replicas that the disk cannot read, and that the server keeps. The leader stops counting one
+       * if the chunk has another live replica (docs/decisions/0025). Absent in old versions.
+       */
+      unreadable: v.optional(
+        v.pipe(
+          v.array(
+            v.object({
+              chunkId: chunkIdSchema,
+              reason: shortTextSchema,
+              intentIndex: logIndexSchema,
+            }),
+          ),
+          v.maxLength(UNREADABLE_MAX),
+        ),
       ),
       purged: reportsOf(v.object({ chunkId: chunkIdSchema, purgeIndex: logIndexSchema })),
     }),

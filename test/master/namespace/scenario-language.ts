@@ -176,12 +176,8 @@ export class ScenarioLanguage {
         },
       ],
     }),
-    lost: (words) => ({
-      kind: "drop-replicas",
-      items: [
-        { chunkId: chunkId(words.next()), serverId: serverId(words.next()), reason: "corrupt" },
-      ],
-    }),
+    lost: (words) => lossOf(words, { reason: "corrupt" }),
+    unreadable: (words) => lossOf(words, { reason: "EIO", isUnreadable: true }),
     purged: (words) => ({
       kind: "finish-purges",
       items: [
@@ -420,4 +416,12 @@ function durationMs(word: string): number {
   const unitMs = { s: 1_000, h: 3_600_000, d: 86_400_000 }[word.slice(-1)];
   if (unitMs === undefined) throw new Error(`No such duration: "${word}"`);
   return Number(word.slice(0, -1)) * unitMs;
+}
+
+function lossOf(
+  words: Words,
+  loss: { readonly reason: string; readonly isUnreadable?: boolean },
+): Command {
+  const item = { chunkId: chunkId(words.next()), serverId: serverId(words.next()), ...loss };
+  return { kind: "drop-replicas", items: [item] };
 }

@@ -73,6 +73,33 @@ export const COPY_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/chunkserver/failed-sync.test.ts"),
   },
   {
+    name: "error-condemns-copy",
+    bug: "A read error of the disk counts as the loss of the copy",
+    breaks: "docs/decisions/0025: a copy that the disk cannot read is kept",
+    edits: [
+      {
+        file: "chunkserver/store/chunk-reader.ts",
+        find: "    const { error } = result;\n    this.#events.onUnreadable(",
+        replace:
+          "    const { error } = result;\n    await this.#events.onDamaged(place);\n    this.#events.onUnreadable(",
+      },
+    ],
+    caughtBy: inTest("test/chunkserver/unreadable-disk.test.ts"),
+  },
+  {
+    name: "last-unreadable-copy-dropped",
+    bug: "The masters drop the last recorded copy of a chunk because a disk cannot read it",
+    breaks: "docs/decisions/0025: the state keeps the last recorded copy",
+    edits: [
+      {
+        file: "master/namespace/chunks.ts",
+        find: "if (isUnreadable === true && replicas.length === 0) continue;",
+        replace: "if (isUnreadable === true && replicas.length < 0) continue;",
+      },
+    ],
+    caughtBy: inTest("test/master/namespace/scenarios.test.ts"),
+  },
+  {
     name: "second-put-keeps-old-bytes",
     bug: "A chunk that is put again keeps its stored bytes without a look at them",
     breaks: "docs/decisions/0024: a receipt is for bytes that were verified",
