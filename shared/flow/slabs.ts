@@ -30,13 +30,15 @@ export interface Slab {
  *
  * New large buffers are slow: the kernel maps and zeroes them page by page, and the garbage
  * collector frees them late. The size of a slab is a power of two. The slab that was released last
- * is reused first, because it may still be in the processor's cache.
+ * is reused first, because it may still be in the processor's cache. If the pool is full of free
+ * * slabs, one that is released takes the place of those whose size was not used for the longest time:
+ * otherwise free slabs of a size that is not requested would stay, and each request would allocate.
  */
 export class SlabPool {
   readonly #bytesMax: number;
   readonly #idleBytesMax: number;
   readonly #allocate: (lengthBytes: number) => Uint8Array;
-  /** Free slabs by size. */
+  /** Free slabs by size. The most recently used size is last. No list is empty. */
   readonly #idle = new Map<number, Uint8Array[]>();
   /** Requests that wait for room, in the order of the calls. */
   readonly #waiting = new Set<SlabRequest>();
@@ -125,8 +127,7 @@ export class SlabPool {
   #take(lengthBytes: number): Slab {
     const size = slabBytes(lengthBytes);
     this.#acquiredBytes += size;
-    const free = this.#idle.get(size)?.pop();
-    if (free !== undefined) this.#idleBytes -= size;
+    const free = this.#takeIdle(size);
     return new PooledSlab(free ?? this.#allocate(size), lengthBytes, (buffer) =>
       this.#recycle(buffer),
     );
@@ -135,13 +136,37 @@ export class SlabPool {
   #recycle(buffer: Uint8Array): void {
     this.#acquiredBytes -= buffer.length;
     assert(this.#acquiredBytes >= 0, "the bytes that return were acquired before");
-    if (this.#idleBytes + buffer.length <= this.#idleBytesMax) {
-      this.#idleBytes += buffer.length;
-      const list = this.#idle.get(buffer.length);
-      if (list === undefined) this.#idle.set(buffer.length, [buffer]);
-      else list.push(buffer);
-    }
+    this.#keep(buffer);
     if (this.#waiting.size > 0) this.#serveWaiting();
+  }
+
+  /** Keeps a free slab, in the place of free slabs of other sizes if there is no room. */
+  #keep(buffer: Uint8Array): void {
+    const size = buffer.length;
+    if (size > this.#idleBytesMax) return;
+    const list = this.#idle.get(size) ?? [];
+    this.#idle.delete(size);
+    for (const [other, slabs] of this.#idle) {
+      while (this.#idleBytes + size > this.#idleBytesMax && slabs.pop() !== undefined) {
+        this.#idleBytes -= other;
+      }
+      if (slabs.length === 0) this.#idle.delete(other);
+    }
+    if (this.#idleBytes + size <= this.#idleBytesMax) {
+      list.push(buffer);
+      this.#idleBytes += size;
+    }
+    if (list.length > 0) this.#idle.set(size, list);
+  }
+
+  #takeIdle(size: number): Uint8Array | undefined {
+    const list = this.#idle.get(size);
+    const buffer = list?.pop();
+    if (list === undefined || buffer === undefined) return undefined;
+    this.#idleBytes -= size;
+    this.#idle.delete(size);
+    if (list.length > 0) this.#idle.set(size, list);
+    return buffer;
   }
 
   #serveWaiting(): void {

@@ -48,6 +48,33 @@ describe("SlabPool", () => {
     assert.equal(pool.tryAcquire(6000)?.bytes.buffer, buffer);
   });
 
+  it("keeps the size that is used: it evicts free slabs of another size", () => {
+    let allocations = 0;
+    const pool = new SlabPool({
+      bytesMax: 64 * KIB,
+      allocate: (lengthBytes) => {
+        allocations += 1;
+        return new Uint8Array(lengthBytes);
+      },
+    });
+    const use = (lengthBytes: number, count: number): void => {
+      const slabs = Array.from({ length: count }, () => pool.tryAcquire(lengthBytes));
+      for (const slab of slabs) slab?.release();
+    };
+    use(16 * KIB, 4);
+    use(4 * KIB, 2);
+    allocations = 0;
+    for (let round = 0; round < 100; round += 1) use(8 * KIB, 2);
+    assert.equal(allocations, 2);
+    use(4 * KIB, 2);
+    assert.equal(allocations, 2, "the size that was used last before stays");
+    use(16 * KIB, 2);
+    assert.equal(allocations, 2, "only as many as necessary are evicted");
+    use(128 * KIB, 1);
+    use(8 * KIB, 2);
+    assert.equal(allocations, 3, "a slab that is larger than the pool evicts nothing");
+  });
+
   it("stays within its bound, but grants a slab of any size when no other slab is in use", () => {
     const pool = new SlabPool({ bytesMax: 16 * KIB });
     const slabs = [pool.tryAcquire(8 * KIB), pool.tryAcquire(8 * KIB)];
