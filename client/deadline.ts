@@ -1,4 +1,5 @@
 import { AshlarError } from "../shared/base/errors.ts";
+import { listenToAbort } from "../shared/flow/abort-listeners.ts";
 import type { Clock, Timer } from "../shared/ports/clock.ts";
 import type { CallOptions } from "./options.ts";
 
@@ -43,8 +44,7 @@ export class Deadline implements Disposable {
       onAbort();
       return;
     }
-    signal.addEventListener("abort", onAbort, { once: true });
-    this.#unfollow.push(() => signal.removeEventListener("abort", onAbort));
+    this.#unfollow.push(listenToAbort(signal, onAbort));
   }
 
   /**
@@ -173,8 +173,8 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(cancellationOf(signal));
     if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    const unlisten = listenToAbort(signal, onAbort);
+    promise.then(resolve, reject).finally(unlisten);
   });
 }
 

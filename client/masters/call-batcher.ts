@@ -1,4 +1,5 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { listenToAbort } from "../../shared/flow/abort-listeners.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
 import type { CallMethod } from "../../shared/protocol/method.ts";
 import type { LeaderChannel } from "../../shared/wire/leader-channel.ts";
@@ -131,7 +132,7 @@ class PendingItem<Item, Result> {
   /** Called when the item is cancelled or times out. */
   onAbandoned: (() => void) | null = null;
   readonly #options: PendingItemOptions<Item, Result>;
-  readonly #onAbort: (() => void) | null = null;
+  readonly #unlisten: (() => void) | null = null;
   #timer: Timer | null = null;
 
   constructor(options: PendingItemOptions<Item, Result>) {
@@ -140,16 +141,16 @@ class PendingItem<Item, Result> {
     this.#options = options;
     const { signal, name } = options;
     if (signal === undefined) return;
-    this.#onAbort = () => {
+    const onAbort = (): void => {
       const text = `The call of ${name} was cancelled`;
       this.#abandon(new AshlarError("CANCELLED", text, { cause: signal.reason }));
     };
-    if (signal.aborted) this.#onAbort();
-    else signal.addEventListener("abort", this.#onAbort, { once: true });
+    this.#unlisten = listenToAbort(signal, onAbort);
+    if (signal.aborted) onAbort();
   }
 
   get hasSignal(): boolean {
-    return this.#onAbort !== null;
+    return this.#unlisten !== null;
   }
 
   resolve(result: Result): void {
@@ -182,7 +183,7 @@ class PendingItem<Item, Result> {
   #settle(): void {
     this.isSettled = true;
     this.#timer?.cancel();
-    if (this.#onAbort !== null) this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#unlisten?.();
   }
 }
 

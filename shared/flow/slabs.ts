@@ -1,4 +1,5 @@
 import { assert } from "../base/assert.ts";
+import { listenToAbort } from "./abort-listeners.ts";
 
 /** The smallest slab. The accounting of a smaller one would cost more than a copy of its bytes. */
 const SLAB_BYTES_MIN = 4096;
@@ -88,10 +89,10 @@ export class SlabPool {
         reject(signal.reason);
       };
       const cancel = this.requestSlab(lengthBytes, (acquired) => {
-        signal.removeEventListener("abort", onAbort);
+        unlisten();
         resolve(acquired);
       });
-      signal.addEventListener("abort", onAbort, { once: true });
+      const unlisten = listenToAbort(signal, onAbort);
     });
   }
 

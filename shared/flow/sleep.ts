@@ -1,4 +1,5 @@
 import type { Clock } from "../ports/clock.ts";
+import { listenToAbort } from "./abort-listeners.ts";
 
 /** Implements `Clock.sleep` with `Clock.after`. Every clock uses this implementation. */
 export function sleepOn(
@@ -12,13 +13,13 @@ export function sleepOn(
       return;
     }
     const timer = clock.after(durationMs, () => {
-      signal?.removeEventListener("abort", onAbort);
+      unlisten?.();
       resolve();
     });
     const onAbort = (): void => {
       timer.cancel();
       reject(signal?.reason);
     };
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const unlisten = signal === undefined ? null : listenToAbort(signal, onAbort);
   });
 }

@@ -1,6 +1,7 @@
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
 import { formatAddress, parseAddress } from "../base/address.ts";
 import { AshlarError } from "../base/errors.ts";
+import { listenToAbort } from "../flow/abort-listeners.ts";
 import type { ConnectOptions, Link, Listener, Network } from "../ports/network.ts";
 import { errnoOf } from "./disk-error.ts";
 import { errnoWords } from "./errno-words.ts";
@@ -51,7 +52,7 @@ export class TcpNetwork implements Network {
       const socket = netConnect({ host, port, ...SOCKET_OPTIONS, onread: onReadOptions(reader) });
       const finish = (): void => {
         timeout.cancel();
-        signal?.removeEventListener("abort", onAbort);
+        unlisten?.();
         socket.off("error", onError);
         socket.off("connect", onConnect);
       };
@@ -71,7 +72,7 @@ export class TcpNetwork implements Network {
       const onTimeout = (): void =>
         fail(unavailable(address, `no response within ${Math.round(timeoutMs)} ms`));
       const timeout = new SystemClock().after(Math.max(0, timeoutMs), onTimeout);
-      signal?.addEventListener("abort", onAbort, { once: true });
+      const unlisten = signal === undefined ? null : listenToAbort(signal, onAbort);
       socket.on("error", onError);
       socket.on("connect", onConnect);
     });

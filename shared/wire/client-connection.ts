@@ -1,5 +1,6 @@
 import { present } from "../base/assert.ts";
 import { AshlarError, fromErrorData, isAshlarError } from "../base/errors.ts";
+import { listenToAbort } from "../flow/abort-listeners.ts";
 import type { Clock } from "../ports/clock.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
@@ -93,7 +94,7 @@ export class ClientConnection implements Connection, MultiplexerHandler {
   ): Stream<Up, Down> {
     const { signal, timeoutMs } = options;
     const streamId = this.#nextStreamId();
-    const onAbort = (): void => stream.cancel(cancelledError(method.name, signal?.reason));
+    let unlisten: (() => void) | null = null;
     const title = `${method.name} at ${this.peerAddress}`;
     const stream = new WireStream<Up, Down>(this.#multiplexer, {
       streamId,
@@ -103,7 +104,7 @@ export class ClientConnection implements Connection, MultiplexerHandler {
       receiveWindowBytes: this.#multiplexer.limits.streamWindowBytes,
       sendWindowBytes: this.#multiplexer.streamSendWindowBytes,
       onClosed: () => {
-        signal?.removeEventListener("abort", onAbort);
+        unlisten?.();
         this.#multiplexer.streams.delete(streamId);
         this.#checkIdle();
       },
@@ -118,7 +119,11 @@ export class ClientConnection implements Connection, MultiplexerHandler {
       this.#multiplexer.streams.set(streamId, stream);
       this.#multiplexer.post({ frame, body: options.body ?? null, onSettled: null });
       this.#multiplexer.deadlines.watch(stream.deadlineMs);
-      signal?.addEventListener("abort", onAbort, { once: true });
+      if (signal !== undefined) {
+        unlisten = listenToAbort(signal, () =>
+          stream.cancel(cancelledError(method.name, signal.reason)),
+        );
+      }
     } catch (error) {
       if (!isAshlarError(error)) throw error;
       stream.close(error);

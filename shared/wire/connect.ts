@@ -1,4 +1,5 @@
 import { AshlarError } from "../base/errors.ts";
+import { listenToAbort } from "../flow/abort-listeners.ts";
 import type { SlabPool } from "../flow/slabs.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
@@ -74,7 +75,7 @@ function performHandshake(
     const limits = { ...DEFAULT_WIRE_LIMITS, ...options.limits };
     const finish = (): void => {
       timer.cancel();
-      signal?.removeEventListener("abort", onAbort);
+      unlisten?.();
     };
     const fail = (error: unknown): void => {
       finish();
@@ -111,7 +112,7 @@ function performHandshake(
         }),
       );
     const timer = deps.clock.after(timeoutMs, () => fail(unavailable(link, "it does not answer")));
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const unlisten = signal === undefined ? null : listenToAbort(signal, onAbort);
     if (signal?.aborted) onAbort();
     else postHello(multiplexer, FRAME_KINDS.hello, identity);
   });

@@ -1,4 +1,5 @@
 import { AshlarError, isAshlarError } from "../base/errors.ts";
+import { listenToAbort } from "../flow/abort-listeners.ts";
 import type { CallMethod } from "../protocol/method.ts";
 import type { Expirable } from "./deadlines.ts";
 import type { Frame } from "./frame-reader.ts";
@@ -33,7 +34,7 @@ export class PendingCall<Response> implements UntypedCall {
   /** The request, until it is written. */
   queuedFrame: QueuedFrame | null = null;
   readonly #options: PendingCallOptions<Response>;
-  readonly #onAbort: (() => void) | null;
+  readonly #unlisten: (() => void) | null;
   #isBodySettled = false;
   /** The error to reject with once the link no longer uses the body. Null: no error is delayed. */
   #failure: AshlarError | null = null;
@@ -42,14 +43,13 @@ export class PendingCall<Response> implements UntypedCall {
     this.#options = options;
     this.deadlineMs = options.deadlineMs;
     const { signal, method } = options;
-    this.#onAbort =
+    this.#unlisten =
       signal === undefined
         ? null
-        : () => {
+        : listenToAbort(signal, () => {
             const text = `The call of ${method.name} was cancelled`;
             options.onAbandoned(new AshlarError("CANCELLED", text, { cause: signal.reason }));
-          };
-    if (this.#onAbort !== null) signal?.addEventListener("abort", this.#onAbort, { once: true });
+          });
   }
 
   expire(): void {
@@ -63,7 +63,7 @@ export class PendingCall<Response> implements UntypedCall {
     try {
       if (frame.headError !== null) throw frame.headError;
       const head = method.parseResponse(frame.head);
-      this.#removeAbortListener();
+      this.#unlisten?.();
       this.#options.resolve(new ReceivedFrame(head, frame.body));
     } catch (error) {
       frame.body.release();
@@ -95,7 +95,7 @@ export class PendingCall<Response> implements UntypedCall {
    * the body after the rejection.
    */
   fail(error: AshlarError): void {
-    this.#removeAbortListener();
+    this.#unlisten?.();
     const holdsBody = this.queuedFrame?.onSettled != null && !this.#isBodySettled;
     if (holdsBody) this.#failure = error;
     else this.#options.reject(error);
@@ -104,9 +104,5 @@ export class PendingCall<Response> implements UntypedCall {
   onBodySettled(): void {
     this.#isBodySettled = true;
     if (this.#failure !== null) this.#options.reject(this.#failure);
-  }
-
-  #removeAbortListener(): void {
-    if (this.#onAbort !== null) this.#options.signal?.removeEventListener("abort", this.#onAbort);
   }
 }

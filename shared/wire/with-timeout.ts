@@ -1,4 +1,5 @@
 import { AshlarError } from "../base/errors.ts";
+import { listenToAbort } from "../flow/abort-listeners.ts";
 import type { Clock } from "../ports/clock.ts";
 
 /** Options of `withTimeout`. */
@@ -24,7 +25,7 @@ export function withTimeout<Result>(
   return new Promise((resolve, reject) => {
     const finish = (): void => {
       timer.cancel();
-      signal?.removeEventListener("abort", onAbort);
+      unlisten?.();
     };
     const onAbort = (): void => {
       finish();
@@ -35,7 +36,7 @@ export function withTimeout<Result>(
       const text = `${what} took longer than ${Math.round(timeoutMs)} ms`;
       reject(new AshlarError("DEADLINE_EXCEEDED", text));
     });
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const unlisten = signal === undefined ? null : listenToAbort(signal, onAbort);
     if (signal?.aborted) onAbort();
     work.then(
       (result) => {
