@@ -186,8 +186,12 @@ export class PeerLink {
     this.#lastProblem = problem;
     const isRefusal = error.code === "WRONG_IDENTITY" || error.code === "WRONG_CLUSTER";
     const fields = { peer: peer.id, address: peer.address, error };
+    const { unrecorded } = error.details;
     if (isRefusal) log.error("A peer was refused, or refused this member", fields);
-    else log.warn("Cannot reach a peer", fields);
+    else if (!Array.isArray(unrecorded)) log.warn("Cannot reach a peer", fields);
+    else if (unrecorded.includes(peer.id)) {
+      log.error("Cannot record the incarnation of a peer", fields);
+    } else log.warn("A peer cannot record the incarnation of this member", fields);
   }
 }
 

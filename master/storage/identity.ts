@@ -155,7 +155,8 @@ export class PeerIncarnations {
    */
   async record(incarnations: ReadonlyMap<MemberId, string>): Promise<void> {
     const recorded = this.#lastCheck.then(async () => {
-      await this.#write(new Map([...this.#incarnations, ...incarnations]));
+      const all = new Map([...this.#incarnations, ...incarnations]);
+      await this.#write(all, [...incarnations.keys()]);
       for (const [peer, incarnation] of incarnations) this.#incarnations.set(peer, incarnation);
     });
     this.#lastCheck = recorded.catch(() => {}); // The caller receives the error; later checks do not.
@@ -175,7 +176,9 @@ export class PeerIncarnations {
   adopt(peer: MemberId, incarnation: string): void {
     if (this.#incarnations.get(peer) === incarnation) return;
     this.#incarnations.set(peer, incarnation);
-    this.#lastCheck = this.#lastCheck.then(() => this.#write(this.#incarnations)).catch(() => {});
+    this.#lastCheck = this.#lastCheck
+      .then(() => this.#write(this.#incarnations, [peer]))
+      .catch(() => {});
   }
 
   async #record(peer: MemberId, incarnation: string): Promise<void> {
@@ -183,17 +186,35 @@ export class PeerIncarnations {
     if (known === incarnation) return;
     if (known !== undefined) throw changedIncarnation(peer, known, incarnation);
     const incarnations = new Map(this.#incarnations).set(peer, incarnation);
-    await this.#write(incarnations);
+    await this.#write(incarnations, [peer]);
     // `adopt` may have recorded another incarnation during the write.
     const decided = this.#incarnations.get(peer) ?? incarnation;
     if (decided !== incarnation) throw changedIncarnation(peer, decided, incarnation);
     this.#incarnations.set(peer, incarnation);
   }
 
-  async #write(incarnations: ReadonlyMap<MemberId, string>): Promise<void> {
+  /** Writes all incarnations. `changed` names the members whose incarnation is new. */
+  async #write(
+    incarnations: ReadonlyMap<MemberId, string>,
+    changed: readonly MemberId[],
+  ): Promise<void> {
     const content = { format: 1, incarnations: Object.fromEntries(incarnations) };
-    await writeChecksummedJson(this.#deps, PEERS_PATH, content);
+    try {
+      await writeChecksummedJson(this.#deps, PEERS_PATH, content);
+    } catch (cause) {
+      throw isAshlarError(cause) ? notRecorded(changed, cause) : cause;
+    }
   }
+}
+
+/** `details.unrecorded`: the members whose incarnation could not be stored. */
+function notRecorded(peers: readonly MemberId[], cause: AshlarError): AshlarError {
+  const members = `member${peers.length === 1 ? "" : "s"} ${peers.join(", ")}`;
+  return new AshlarError(
+    cause.code,
+    `Cannot record the incarnation of ${members}: ${cause.message}`,
+    { cause, details: { ...cause.details, unrecorded: [...peers] } },
+  );
 }
 
 function changedIncarnation(peer: MemberId, known: string, shown: string): AshlarError {

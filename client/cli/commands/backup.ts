@@ -35,6 +35,12 @@ export const run: RunCommand = async (context, [file], options) => {
     throw new AshlarError("INVALID_ARGUMENT", "Cannot back up: expected the path of a file");
   const path = LocalPath.parse(context.env, file);
   const isVerify = options["verify"] === true;
+  if (isVerify && options["force"] === true) {
+    throw new AshlarError(
+      "INVALID_ARGUMENT",
+      "Cannot use --force with --verify: expected one of them: --verify writes no file",
+    );
+  }
   const bar = new ProgressBar(context, {
     title: isVerify ? "verify" : "backup",
     totalBytes: null,

@@ -251,3 +251,35 @@ describe("a group that version 0.1.0 founded", () => {
     await group.stopAll();
   });
 });
+
+describe("a member that cannot store the incarnation of its peers", () => {
+  it("says so in its log, and is reported so by the peers that it refuses", async () => {
+    const group = new TestGroup();
+    const [first, ...others] = group.members as [TestMember, ...TestMember[]];
+    first.faults.disk = ({ kind, path }) =>
+      kind === "write" && path === "peers.json" ? "EIO" : null;
+    for (const member of group.members) await group.open(member);
+    await group.clock.advance(10_000);
+    const messagesOf = ({ log }: TestMember) => {
+      const problems = log.lines.filter(({ level }) => level === "warn" || level === "error");
+      return problems.map(({ message, fields }) => `${message}: ${fields["error"]}`);
+    };
+    const own = messagesOf(first).filter((text) => text.includes("peers.json"));
+    assert.ok(own.length > 0, messagesOf(first).join("\n"));
+    for (const text of own) {
+      assert.match(
+        text,
+        /^Cannot record the incarnation of a peer: AshlarError: Cannot record the incarnation of members? [23, ]+: .*peers\.json/,
+      );
+    }
+    for (const member of others) {
+      const texts = messagesOf(member).filter((text) => text.includes("peers.json"));
+      for (const text of texts) {
+        assert.match(text, /^A peer cannot record the incarnation of this member: /);
+      }
+    }
+    first.faults.disk = () => null;
+    await group.proposeAll(["a"]);
+    await group.stopAll();
+  });
+});

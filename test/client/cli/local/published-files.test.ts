@@ -89,6 +89,16 @@ describe("a backup", () => {
     assert.equal((await stat(join(directory.path, "new"))).mode & 0o7777, 0o600);
   });
 
+  it("refuses --force with --verify, which writes no file", async () => {
+    assert.equal((await backup("b")).status, 0);
+    const { status, stderr } = await backup("--verify", "--force", "b");
+    assert.equal(status, 2);
+    assert.match(
+      stderr,
+      /Cannot use --force with --verify: expected one of them: --verify writes no file/,
+    );
+  });
+
   it("replaces no device, FIFO or directory, also with --force", async () => {
     execFileSync("mkfifo", [join(directory.path, "fifo")]);
     await symlink("/dev/null", join(directory.path, "device"));
