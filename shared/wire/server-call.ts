@@ -3,7 +3,8 @@ import type { AshlarError } from "../base/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Expirable } from "./deadlines.ts";
 import type { CallContext, PeerIdentity } from "./rpc.ts";
-import type { PartPlace, TurnSlices } from "./turn-slices.ts";
+import type { Lane, PartPlace } from "./turn-queue.ts";
+import type { TurnSlices } from "./turn-slices.ts";
 
 /** Options of `ServerCall`. */
 export interface ServerCallOptions {
@@ -15,6 +16,8 @@ export interface ServerCallOptions {
   readonly headBytes: number;
   /** Starts the parts of the work of all calls of the server. */
   readonly slices: TurnSlices;
+  /** The waiting parts of the connection. */
+  readonly lane: Lane;
   readonly onExpired: (call: ServerCall) => void;
 }
 
@@ -26,6 +29,7 @@ export class ServerCall implements CallContext, Expirable {
   readonly headBytes: number;
   readonly #clock: Clock;
   readonly #slices: TurnSlices;
+  readonly #lane: Lane;
   readonly #onExpired: (call: ServerCall) => void;
   /**
    * Created at the first use of `signal`: few handlers use it, and it is costly for a small call.
@@ -42,6 +46,7 @@ export class ServerCall implements CallContext, Expirable {
     this.headBytes = options.headBytes;
     this.#clock = options.clock;
     this.#slices = options.slices;
+    this.#lane = options.lane;
     this.#onExpired = options.onExpired;
   }
 
@@ -76,7 +81,7 @@ export class ServerCall implements CallContext, Expirable {
 
   #wait(begin: () => void, drop: (reason: AshlarError) => void): void {
     assert(this.#waiting === null, "a call waits for one turn at a time");
-    const place = this.#slices.enqueue(() => {
+    const place = this.#slices.enqueue(this.#lane, () => {
       this.#waiting = null;
       begin();
     });

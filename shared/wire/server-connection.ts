@@ -16,6 +16,7 @@ import type { RequestMemory } from "./request-memory.ts";
 import type { CallHandler, Received, Reply, StreamHandler } from "./rpc.ts";
 import { ServerCall } from "./server-call.ts";
 import { WireStream } from "./stream.ts";
+import { Lane } from "./turn-queue.ts";
 import type { TurnSlices } from "./turn-slices.ts";
 
 /** A method with its handler. The types of its messages are checked where it is registered. */
@@ -53,6 +54,7 @@ export class ServerConnection implements MultiplexerHandler {
   readonly #options: ServerConnectionOptions;
   readonly #multiplexer: Multiplexer;
   readonly #calls = new Map<number, ServerCall>();
+  readonly #lane: Lane;
   /** Length of the large head that is being read. */
   #readingBytes = 0;
   #isGoingAway = false;
@@ -61,6 +63,7 @@ export class ServerConnection implements MultiplexerHandler {
   constructor(options: ServerConnectionOptions) {
     this.#options = options;
     this.#multiplexer = options.multiplexer;
+    this.#lane = new Lane(options.hello.identity.role);
     this.#multiplexer.establish(options.hello.limits, this);
   }
 
@@ -204,6 +207,7 @@ export class ServerConnection implements MultiplexerHandler {
       deadlineMs: clock.monotonicMs() + lifetimeMsOf(registration, timeoutMs),
       headBytes: headLength,
       slices,
+      lane: this.#lane,
       onExpired: () => this.#onExpired(streamId, registration.method.name),
     });
     this.#calls.set(streamId, call);

@@ -1,17 +1,14 @@
 import type { Clock } from "../ports/clock.ts";
-import { LinkedFifo, type Place } from "./linked-fifo.ts";
+import { type Lane, type PartPlace, TurnQueue } from "./turn-queue.ts";
 
 /** Time of one turn of the event loop that the parts of all calls may take together. */
 const SLICE_MS = 5;
 /** Longest time for which a write waits for the answers of further parts, plus one part. */
 const HOLD_MS = 0.5;
 
-/** The place of a part that waits for its turn. */
-export type PartPlace = Place<() => void>;
-
 /**
  * Divides the work of the calls of all connections of a server into parts, which it starts in the order of
- * their requests, in slices of `SLICE_MS`: one slice for each turn of the event loop. One event can
+ * `TurnQueue`, in slices of `SLICE_MS`: one slice for each turn of the event loop. One event can
  * start thousands of parts: the loop reads that many connections in one turn, and the confirmation of a read
  * resumes all calls that wait for it. Without slices, timers, the consensus and messages of peers would
  * wait until the last one is done.
@@ -23,7 +20,7 @@ export type PartPlace = Place<() => void>;
  */
 export class TurnSlices {
   readonly #clock: Clock;
-  readonly #waiting = new LinkedFifo<() => void>();
+  readonly #waiting = new TurnQueue();
   /** Resolves in the turn after that of the last slice. Null: no part has started in this turn. */
   #turning: Promise<void> | null = null;
   /** Monotonic time at which the slice of this turn ends. */
@@ -47,8 +44,8 @@ export class TurnSlices {
   }
 
   /** Queues a part for which `tryBegin` has returned false. `begin` is called in its turn. */
-  enqueue(begin: () => void): PartPlace {
-    return this.#waiting.push(begin);
+  enqueue(lane: Lane, begin: () => void): PartPlace {
+    return this.#waiting.push(lane, begin);
   }
 
   /** Removes a part that has not begun. */

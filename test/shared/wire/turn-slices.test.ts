@@ -172,7 +172,7 @@ describe("the parts of the work of a server", () => {
     assert.deepEqual(await partsPerTurn([..."abcdefg"], 1), expected);
   });
 
-  it("take their turns in the order of the requests: no call works twice before another", async () => {
+  it("take their turns in the order of their waits: no call works twice before another", async () => {
     const expected = [
       ["a1", "b1", "c1"],
       ["a2", "b2", "c2"],
