@@ -38,6 +38,7 @@ export function exposeGauges(
     return store.totals.unconfirmedCount;
   });
   gauge("active_writes", "Writes in progress", () => admission.count);
+  gauge("waiting_writes", "Writes that wait for memory", () => admission.waitingCount);
   gauge("write_window_bytes", "Bytes reserved for writes in progress", () => {
     return admission.reservedBytes;
   });

@@ -89,12 +89,12 @@ export async function startChunkserver(
   const counters = makeCounters(env.metrics);
   const identity = (): PeerIdentity => identityOf(config, store);
   const pools = openPools(env, store, { identity, closers });
-  const admission = new WriteAdmission(config.writeBytesInFlightMax);
+  const admission = new WriteAdmission(config.writeBytesInFlightMax, env.clock);
   exposeGauges(env.metrics, { store, admission });
 
   const server = new RpcServer(
-    { ...env, slabs: slabPool(store, receiveBytesMax(config)) },
-    { identity, limits: receiveLimits(config) },
+    { ...env, slabs: slabPool(store, receiveBytesMax(admission)) },
+    { identity, limits: receiveLimits(admission) },
   );
   closers.defer(() => admission.idle()); // A cancelled write uses the store until it has ended.
   closers.defer(() => server.close(config.stopGraceMs));
@@ -186,8 +186,8 @@ function openPools(
   return { data: open("chunkserver", PULL_BYTES_MAX), control: open("master", 16 * MIB) };
 }
 
-function receiveBytesMax(config: ChunkserverConfig): number {
-  return config.writeBytesInFlightMax + RECEIVE_SLACK_BYTES;
+function receiveBytesMax(admission: WriteAdmission): number {
+  return admission.bytesMax + RECEIVE_SLACK_BYTES;
 }
 
 /**
@@ -195,10 +195,10 @@ function receiveBytesMax(config: ChunkserverConfig): number {
  * that only the window of its stream can block a write. If the writes of several chains shared the
  * window of a connection in both directions, each write could wait for the next one: a deadlock.
  */
-function receiveLimits(config: ChunkserverConfig): Partial<WireLimits> {
+function receiveLimits(admission: WriteAdmission): Partial<WireLimits> {
   return {
     streamWindowBytes: WRITE_WINDOW_BYTES,
-    connectionWindowBytes: receiveBytesMax(config),
+    connectionWindowBytes: receiveBytesMax(admission),
   };
 }
 

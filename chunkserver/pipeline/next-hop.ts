@@ -47,6 +47,14 @@ export function toChainBrokenError(serverId: ServerId, error: unknown): ChainBro
   return new ChainBrokenError(serverId, { code, message: message.slice(0, 4000) }, error);
 }
 
+/** What `NextHop` reports, besides failures. */
+export interface NextHopEvents {
+  /** `ackedBytes` has increased. */
+  readonly onAck: () => void;
+  /** The write waits for memory on a later server. */
+  readonly onWaiting: (waiting: Extract<WriteDown, { kind: "waiting" }>) => void;
+}
+
 /** Dependencies of `NextHop`. */
 export interface NextHopDeps {
   readonly pool: ConnectionPool;
@@ -63,7 +71,7 @@ export class NextHop {
   readonly #server: ServerLocation;
   readonly #clock: Clock;
   readonly #stallTimeoutMs: number;
-  readonly #onAck: () => void;
+  readonly #events: NextHopEvents;
   readonly #opened = new Deferred<void>();
   readonly #sealed = new Deferred<readonly Receipt[]>();
   readonly #broken = new Deferred<never>();
@@ -78,15 +86,14 @@ export class NextHop {
   #isOver = false;
   #isClosed = false;
 
-  /** `onAck` is called each time `ackedBytes` has increased. */
-  constructor(deps: NextHopDeps, open: WriteOpen, onAck: () => void) {
+  constructor(deps: NextHopDeps, open: WriteOpen, events: NextHopEvents) {
     const server = open.intent.servers[open.position];
     if (server === undefined) {
       throw new AshlarError("INVALID_ARGUMENT", "Cannot forward a write: this is the last server");
     }
     this.#server = server;
     this.#clock = deps.clock;
-    this.#onAck = onAck;
+    this.#events = events;
     const hopsAfter = open.intent.servers.length - open.position;
     this.#stallTimeoutMs = STALL_TIMEOUT_MS + STALL_TIMEOUT_MS_PER_HOP * hopsAfter;
   }
@@ -187,12 +194,15 @@ export class NextHop {
 
   #onMessage(head: WriteDown): "over" | "more" {
     switch (head.kind) {
+      case "waiting":
+        this.#events.onWaiting(head);
+        return "more";
       case "opened":
         this.#opened.resolve();
         return "more";
       case "ack":
         this.#ackedBytes = Math.max(this.#ackedBytes, head.bytes);
-        this.#onAck();
+        this.#events.onAck();
         return "more";
       case "sealed":
         this.#timer?.cancel();

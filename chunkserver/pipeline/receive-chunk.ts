@@ -23,10 +23,11 @@ import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import { firstCorruptBlock } from "../store/verify-blocks.ts";
 import type { WriteLease } from "../store/writes.ts";
+import { admitWrite } from "./admit-write.ts";
 import { fillPartial } from "./fill-partial.ts";
 import type { HeldKeys } from "./held-keys.ts";
 import { type ChainBrokenError, NextHop, toChainBrokenError } from "./next-hop.ts";
-import type { WriteAdmission } from "./write-admission.ts";
+import type { AdmittedWrite, WriteAdmission } from "./write-admission.ts";
 
 /** Dependencies of `receiveChunk`. */
 export interface ReceiveDeps {
@@ -63,11 +64,12 @@ export async function receiveChunk(
   const { serverId } = deps.store;
   try {
     const chunkKey = await checkOpen(deps, request.head, context.signal);
-    const release = deps.admission.admit(request.head.sizeHintBytes);
+    const admitted = await admitWrite(deps, request.head, stream, context);
     try {
-      await new ChunkWrite(deps, { open: request.head, chunkKey, stream, context }).run();
+      const call = { open: request.head, chunkKey, admitted, stream, context };
+      await new ChunkWrite(deps, call).run();
     } finally {
-      release();
+      admitted.release();
     }
   } catch (error) {
     const broken = toChainBrokenError(serverId, error);
@@ -153,6 +155,7 @@ function logBreak(deps: ReceiveDeps, open: WriteOpen, broken: ChainBrokenError):
 interface WriteCall {
   readonly open: WriteOpen;
   readonly chunkKey: Uint8Array;
+  readonly admitted: AdmittedWrite;
   readonly stream: UpStream;
   readonly context: CallContext;
 }
@@ -173,6 +176,7 @@ class ChunkWrite {
   /** End offset of the bytes received in this stream. */
   #endBytes: number;
   #ackedBytes: number;
+  #isSealing = false;
   #lease: WriteLease | null = null;
   /** Reports the first failure of a frame or of the rest of the chain. */
   #reject: (error: Error) => void = () => {};
@@ -188,14 +192,21 @@ class ChunkWrite {
     });
     this.#failed.catch(() => {}); // `#receive` and `#seal` report it to the writer.
     const isTail = call.open.position + 1 >= call.open.intent.servers.length;
-    this.#next = isTail ? null : new NextHop(deps, nextOpen(call.open), () => this.#ack());
+    const events = {
+      onAck: () => this.#ack(),
+      // If the send fails, the stream has ended, and `#receive` reports it.
+      onWaiting: (waiting: WriteDown) => call.stream.send(waiting).catch(() => {}),
+    };
+    this.#next = isTail ? null : new NextHop(deps, nextOpen(call.open), events);
     this.#next?.broken.catch((error: Error) => this.#reject(error));
+    call.admitted.revoked.catch((error: Error) => this.#reject(error));
   }
 
   async run(): Promise<void> {
     try {
       const lease = await this.#begin();
       await this.#call.stream.send({ kind: "opened" });
+      this.#call.admitted.receivedWhileWaiting = () => this.#receivedWhileWaiting();
       for (;;) {
         const message = await this.#receive();
         if (message === null) return; // The writer closed the stream. Received bytes are kept.
@@ -211,6 +222,12 @@ class ChunkWrite {
       await Promise.all(this.#inFlight);
       this.#lease?.release();
     }
+  }
+
+  /** See `AdmittedWrite.receivedWhileWaiting`. */
+  #receivedWhileWaiting(): number | null {
+    const isWorking = this.#isSealing || this.#inFlight.size > 0;
+    return isWorking || this.#ackedBytes < this.#endBytes ? null : this.#endBytes;
   }
 
   /** Opens the write here and on the next servers, and fills it up to where it resumes. */
@@ -332,6 +349,7 @@ class ChunkWrite {
 
   async #seal(lease: WriteLease, head: SealHead): Promise<void> {
     const { chunkId, lengthBytes } = head;
+    this.#isSealing = true;
     const after = this.#next?.seal(head) ?? [];
     const here = lease.seal(chunkId, lengthBytes);
     const [, receiptsAfter] = await Promise.race([Promise.all([here, after]), this.#failed]);

@@ -22,7 +22,7 @@ import { type AttemptResult, WriteAttempt } from "./write-attempt.ts";
  * after a chain breaks.
  */
 const UNACKED_BYTES_MAX = 8 * 1024 * 1024;
-/** Maximum number of write chains per chunk. */
+/** Maximum number of failed write chains per chunk. */
 const ATTEMPTS_MAX = 8;
 const RETRY = { delayMsMin: 50, delayMsMax: 2_000 } as const;
 const STAT_TIMEOUT_MS = 2_000;
@@ -139,12 +139,17 @@ export class ChunkWriter {
     try {
       const held = await intents.next(chunksLeft);
       let route: ChainRoute = { held, resumeAtBytes: 0, fillFrom: null };
+      let failedCount = 0;
       for (let attempt = 1; ; attempt += 1) {
         const result = await this.#attempt(route);
         if (result.kind === "sealed") return this.#sealedChunkOf(route.held, result);
         this.#options.deadline.check();
-        if (attempt === ATTEMPTS_MAX) throw this.#chainFailed(route.held.intent, result.error);
+        // Servers that have other work are waited for until the deadline.
+        const isBusy = isAshlarError(result.error, "OVERLOADED");
+        if (!isBusy) failedCount += 1;
+        if (failedCount === ATTEMPTS_MAX) throw this.#chainFailed(route.held.intent, result.error);
         await this.#pause(attempt, result.error);
+        if (isBusy) await this.#moreToSend();
         route = await this.#reroute(route, result);
       }
     } catch (error) {
@@ -209,6 +214,21 @@ export class ChunkWriter {
       isUnderReplicated: result.receipts.length < held.copiesWanted,
       sentBytes: this.#wireBytes,
     };
+  }
+
+  /** Resolves when there are bytes to send, or the chunk is complete. */
+  async #moreToSend(): Promise<void> {
+    const { deadline } = this.#options;
+    const onAbort = (): void => this.#notifier.notify();
+    deadline.signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      while (!this.#buffer.isEnded && this.#buffer.unackedBytes === 0) {
+        deadline.check();
+        await this.#notifier.wait();
+      }
+    } finally {
+      deadline.signal.removeEventListener("abort", onAbort);
+    }
   }
 
   async #pause(attempt: number, error: AshlarError): Promise<void> {

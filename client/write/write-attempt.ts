@@ -1,6 +1,7 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError, fromErrorData } from "../../shared/base/errors.ts";
 import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
+import { Deferred } from "../../shared/flow/deferred.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
 import {
   type WriteDown,
@@ -25,6 +26,9 @@ const STREAM_TIMEOUT_MS = 60 * 60 * 1000;
  * Frames passed to the wire whose bytes the system has not taken yet. Keeps the send queue filled.
  */
 const SENDS_MAX = 3;
+
+/** Largest chunk that is sent before the servers have admitted the write. */
+const EARLY_BYTES_MAX = 256 * 1024;
 
 type ChainStream = Stream<WriteUp, WriteDown>;
 
@@ -61,6 +65,8 @@ export interface WriteAttemptOptions {
 /** Writes a chunk through one chain, until it is sealed or the chain breaks. */
 export class WriteAttempt {
   readonly #options: WriteAttemptOptions;
+  /** Settled when every server is ready, or when the attempt is over. */
+  readonly #opened = new Deferred<void>();
   #sentBytes: number;
   /** Monotonic time since when a response is due. Null if none is. */
   #waitingSinceMs: number | null;
@@ -105,21 +111,30 @@ export class WriteAttempt {
       this.#watch?.cancel();
       if (result?.kind === "sealed") stream?.end();
       else stream?.cancel(new AshlarError("CANCELLED", "The writer has abandoned this chain"));
+      this.#opened.resolve();
       this.#options.notifier.notify(); // Wakes `#send`, which may wait for a frame.
       await sending?.catch(() => {});
       chunkservers.health.recordEnd(head.serverId);
     }
   }
 
+  /** Whether the chunk is sent before the servers are ready: it saves a round trip. */
+  get #isSmall(): boolean {
+    const { sizeHintBytes } = this.#options;
+    return sizeHintBytes !== null && sizeHintBytes <= EARLY_BYTES_MAX;
+  }
+
   #request(): WriteOpen {
     const { writeId, intent, sizeHintBytes, resumeAtBytes, fillFrom } = this.#options;
-    return { writeId, intent, position: 0, sizeHintBytes, resumeAtBytes, fillFrom };
+    return { writeId, intent, position: 0, sizeHintBytes, resumeAtBytes, fillFrom, waits: true };
   }
 
   /** Sends frames as they are pushed, then the seal. Keeps `SENDS_MAX` sends pending. */
   async #send(stream: ChainStream): Promise<void> {
     const { buffer, notifier } = this.#options;
     const sends: Array<Promise<void>> = [];
+    // A server has little memory for bytes of a write that it has not admitted yet.
+    if (!this.#isSmall) await this.#opened.promise;
     while (!this.#isOver) {
       const frame = buffer.frameAt(this.#sentBytes);
       if (frame !== null) {
@@ -165,7 +180,11 @@ export class WriteAttempt {
       message.release();
       const { head } = message;
       switch (head.kind) {
+        case "waiting":
+          this.#waitingSinceMs = this.#options.clock.monotonicMs();
+          break;
         case "opened":
+          this.#opened.resolve();
           this.#noteProgress(this.#options.resumeAtBytes);
           break;
         case "ack":
@@ -243,6 +262,7 @@ function isServerFault(error: AshlarError): boolean {
     case "CANCELLED":
     case "DEADLINE_EXCEEDED":
     case "INTENT_EXPIRED":
+    case "OVERLOADED": // It has other work.
     case "INVALID_ARGUMENT":
       return false;
     default:

@@ -52,6 +52,11 @@ export const writeChunk = defineStream("chunk.write", BY_CHUNK_USERS, {
      * these bytes copy them from there.
      */
     fillFrom: v.nullable(addressSchema),
+    /**
+     * Whether the writer understands `waiting`. Then a server without memory for the write lets it wait.
+     * Otherwise, and in old versions, it refuses the write with OVERLOADED.
+     */
+    waits: v.optional(v.boolean(), false),
   }),
   up: v.variant("kind", [
     /** Body: whole blocks from `offsetBytes`. The last block of the chunk may be shorter. */
@@ -59,6 +64,11 @@ export const writeChunk = defineStream("chunk.write", BY_CHUNK_USERS, {
     v.object({ kind: v.literal("seal"), chunkId: chunkIdSchema, lengthBytes: lengthSchema }),
   ]),
   down: v.variant("kind", [
+    /**
+     * The write waits for memory on `serverId`, behind about `before` other writes. Repeated every 2 s, until
+     * `opened`. The writer sends no blocks.
+     */
+    v.object({ kind: v.literal("waiting"), serverId: serverIdSchema, before: countSchema }),
     /** This server and all after it are ready. */
     v.object({ kind: v.literal("opened") }),
     /** This server and all after it have written (not synced) the bytes before `bytes`. */

@@ -1,5 +1,11 @@
 import { type FrameHeader, frameBytes } from "./frame.ts";
 
+/**
+ * Credit of closed streams that may be kept back, to save frames. Small, because it does not depend on
+ * the window of the receiver what the sender has: version 0.1.0 sends at most its own window.
+ */
+const ORPHANED_BYTES_MAX = 64 * 1024;
+
 /** Options of `ConnectionCredit`. */
 export interface ConnectionCreditOptions {
   /** Bytes that the peer may send ahead of the receiver. */
@@ -42,10 +48,14 @@ export class ConnectionCredit {
     this.#options = options;
   }
 
-  /** Sets the send window to the smaller one of the two windows. */
+  /**
+   * Sets the send window to that of the peer. The peer has room for so many bytes. A smaller window here
+   * would let streams whose receiver waits take the credit of the others: see docs/wire-protocol.md,
+   * "Flow control".
+   */
   open(peerWindowBytes: number): void {
-    this.#sendWindowBytes = Math.min(peerWindowBytes, this.#options.receiveWindowBytes);
-    this.#sendBytes = this.#sendWindowBytes;
+    this.#sendWindowBytes = peerWindowBytes;
+    this.#sendBytes = peerWindowBytes;
   }
 
   /** Bytes that may be sent now. At 0 or below, senders call `wait`. */
@@ -105,11 +115,13 @@ export class ConnectionCredit {
   }
 
   /**
-   * Grants credit of a closed stream. The frame is sent once the sum is an eighth of the window.
+   * Grants credit of a closed stream. The frame is sent once the sum is ORPHANED_BYTES_MAX, or a
+   * quarter of the window if that is less.
    */
   grantOrphaned(bytes: number): void {
     this.#orphanedBytes += bytes;
-    if (this.#orphanedBytes < this.#options.receiveWindowBytes / 8) return;
+    const { receiveWindowBytes } = this.#options;
+    if (this.#orphanedBytes < Math.min(ORPHANED_BYTES_MAX, receiveWindowBytes / 4)) return;
     const granted = this.#orphanedBytes;
     this.#orphanedBytes = 0;
     this.grant(0, granted);

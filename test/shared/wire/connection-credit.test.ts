@@ -29,12 +29,25 @@ describe("ConnectionCredit", () => {
     assert.deepEqual(turns, ["a", "b", "c", "a", "b", "c", "a"]);
   });
 
-  it("uses the smaller of the two ends' windows", () => {
+  it("sends as much as the peer has room for, whatever its own window is", () => {
     const credit = makeCredit(100);
     credit.open(2 ** 40);
-    assert.equal(credit.sendBytes, 100);
+    assert.equal(credit.sendBytes, 2 ** 40);
     credit.open(30);
     assert.equal(credit.sendBytes, 30);
+  });
+
+  it("keeps back at most 64 KiB of the credit of closed streams, however large the window is", () => {
+    const grants: number[] = [];
+    const credit = new ConnectionCredit({
+      receiveWindowBytes: 1 << 30,
+      sendGrant: (streamId, bytes) => grants.push(streamId, bytes),
+      flushStreams: () => {},
+    });
+    credit.grantOrphaned(64 * 1024 - 1);
+    assert.deepEqual(grants, []);
+    credit.grantOrphaned(1);
+    assert.deepEqual(grants, [0, 64 * 1024]);
   });
 
   it("refuses more credit than was spent", () => {
