@@ -1,4 +1,5 @@
 import type { Counter, Metrics } from "../shared/ports/metrics.ts";
+import type { ReadMemory } from "./pipeline/read-memory.ts";
 import type { WriteAdmission } from "./pipeline/write-admission.ts";
 import type { ChunkStore } from "./store/chunk-store.ts";
 
@@ -27,9 +28,13 @@ export function makeCounters(metrics: Metrics): ChunkserverCounters {
 /** Registers gauges that read the state of the server when the metrics are collected. */
 export function exposeGauges(
   metrics: Metrics,
-  sources: { readonly store: ChunkStore; readonly admission: WriteAdmission },
+  sources: {
+    readonly store: ChunkStore;
+    readonly admission: WriteAdmission;
+    readonly memory: ReadMemory;
+  },
 ): void {
-  const { store, admission } = sources;
+  const { store, admission, memory } = sources;
   const gauge = (name: string, help: string, read: () => number): void =>
     metrics.gauge(`ashlar_chunkserver_${name}`, help, read);
   gauge("chunks", "Chunks on this server", () => store.totals.chunkCount);
@@ -41,6 +46,10 @@ export function exposeGauges(
   gauge("waiting_writes", "Writes that wait for memory", () => admission.waitingCount);
   gauge("write_window_bytes", "Bytes reserved for writes in progress", () => {
     return admission.reservedBytes;
+  });
+  gauge("waiting_reads", "Reads that wait for memory", () => memory.waitingCount);
+  gauge("read_bytes_in_flight", "Bytes between the disk and the network", () => {
+    return memory.acquiredBytes;
   });
   gauge("open_writes", "Writes that are not sealed, with or without a writer", () => {
     return store.openWriteCount;

@@ -17,6 +17,7 @@ import { registerChunkHandlers } from "./api/rpc-handlers.ts";
 import { advertisedAddress, type ChunkserverConfig, hostOf, reserveBytesFor } from "./config.ts";
 import { type ChunkserverCounters, exposeGauges, makeCounters } from "./metrics.ts";
 import { HeldKeys } from "./pipeline/held-keys.ts";
+import { ReadMemory } from "./pipeline/read-memory.ts";
 import { WRITE_WINDOW_BYTES, WriteAdmission } from "./pipeline/write-admission.ts";
 import type { ChunkStore } from "./store/chunk-store.ts";
 import { Credential } from "./store/credential.ts";
@@ -90,8 +91,6 @@ export async function startChunkserver(
   const identity = (): PeerIdentity => identityOf(config, store);
   const pools = openPools(env, store, { identity, closers });
   const admission = new WriteAdmission(config.writeBytesInFlightMax, env.clock);
-  exposeGauges(env.metrics, { store, admission });
-
   const server = new RpcServer(
     { ...env, slabs: slabPool(store, receiveBytesMax(admission)) },
     { identity, limits: receiveLimits(admission) },
@@ -101,7 +100,7 @@ export async function startChunkserver(
   const keys = new HeldKeys(env.clock);
   const credential = await Credential.open(storage.disk, env.log);
   const recentReads = new RecentReads();
-  const slabs = slabPool(store, config.readBytesInFlightMax);
+  const memory = new ReadMemory(config.readBytesInFlightMax, (bytes) => slabPool(store, bytes));
   const receive = {
     ...env,
     ...counters,
@@ -110,8 +109,9 @@ export async function startChunkserver(
     pool: pools.data,
     keys,
   };
-  const send = { ...counters, store, slabs, recentReads };
-  registerChunkHandlers(server, { store, slabs, receive, send });
+  const send = { ...counters, store, memory, recentReads };
+  exposeGauges(env.metrics, { store, admission, memory });
+  registerChunkHandlers(server, { store, receive, send });
   const address = advertisedAddress(config, await server.listen(config.listen));
 
   const location = locationOf(config, store, address);

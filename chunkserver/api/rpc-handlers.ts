@@ -1,5 +1,4 @@
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { SlabPool } from "../../shared/flow/slabs.ts";
 import * as api from "../../shared/protocol/chunk-api.ts";
 import { withBody } from "../../shared/wire/reply.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
@@ -12,8 +11,6 @@ export interface HandlerDeps {
   readonly store: ChunkStore;
   readonly receive: ReceiveDeps;
   readonly send: SendDeps;
-  /** Buffers for the verification of whole chunks. */
-  readonly slabs: SlabPool;
 }
 
 /** Registers a handler for each method of `shared/protocol/chunk-api`. */
@@ -54,7 +51,9 @@ async function isCorrupt(
   chunkId: Parameters<ChunkStore["verify"]>[0],
   context: CallContext,
 ): Promise<boolean> {
-  const slab = await deps.slabs.acquire(api.FRAME_BYTES_MAX, context.signal);
+  const { peerAddress, signal } = context;
+  // Not that of `ReadMemory.of`: large reads must not delay the report of a client either.
+  const slab = await deps.send.memory.servers.acquire(peerAddress, api.FRAME_BYTES_MAX, signal);
   try {
     const result = await deps.store.verify(chunkId, slab.bytes, async () => {
       if (!context.signal.aborted) return;

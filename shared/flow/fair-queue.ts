@@ -28,8 +28,14 @@ export class FairQueue<Item> {
 
   /** Removes and returns the next item. Its source is then the last one in turn. */
   shift(): Item | undefined {
+    return this.shiftIf(() => true);
+  }
+
+  /** As `shift`, without the sources whose first item does not satisfy `condition`. */
+  shiftIf(condition: (item: Item) => boolean): Item | undefined {
     for (const [source, items] of this.#sources) {
       for (const item of items) {
+        if (!condition(item)) break;
         this.delete(source, item);
         this.#sources.delete(source);
         if (items.size > 0) this.#sources.set(source, items);

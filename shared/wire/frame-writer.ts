@@ -86,6 +86,11 @@ export class FrameWriter {
     return this.#queuedBytes;
   }
 
+  /** Bytes of queued frames and of those in a write. */
+  get unsentBytes(): number {
+    return this.#queuedBytes + this.#writingBytes;
+  }
+
   /** Number of finished writes. Null while no write is in progress. */
   get progress(): number | null {
     return this.#writingBytes === 0 ? null : this.#writesDone;
@@ -114,7 +119,7 @@ export class FrameWriter {
 
   #callWatchers(): void {
     for (const watcher of this.#watchers) {
-      if (this.#queuedBytes + this.#writingBytes >= watcher.bytes) continue;
+      if (this.unsentBytes >= watcher.bytes) continue;
       this.#watchers.delete(watcher);
       watcher.task();
     }

@@ -129,9 +129,9 @@ export class Multiplexer implements StreamHost {
     return !this.#isClosed && !this.#isClosing;
   }
 
-  /** Bytes that this end may send ahead on a stream: the smaller of the two ends' windows. */
+  /** Bytes that this end may send ahead on a stream: the window of the peer. */
   get streamSendWindowBytes(): number {
-    return Math.min(this.#peerLimits?.streamWindowBytes ?? 0, this.limits.streamWindowBytes);
+    return this.#peerLimits?.streamWindowBytes ?? 0;
   }
 
   /** Completes the handshake. `handler` gets all later frames. */
@@ -188,6 +188,16 @@ export class Multiplexer implements StreamHost {
   /** Removes a queued frame. Returns false if it may have reached the peer. */
   drop(queuedFrame: QueuedFrame): boolean {
     return this.#writer.drop(queuedFrame);
+  }
+
+  /** Bytes of frames that are queued or being written. */
+  get unsentBytes(): number {
+    return this.#writer.unsentBytes;
+  }
+
+  /** Calls `task` once when fewer than `bytes` are unsent, possibly within this call. */
+  onceUnsentBelow(bytes: number, task: () => void): void {
+    this.#writer.onceUnsentBelow(bytes, task);
   }
 
   /** Writes the queued frames now. */

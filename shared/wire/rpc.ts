@@ -76,8 +76,21 @@ export interface Stream<Send, Receive> {
    * Sends a message. Resolves when `body` may be reused and the peer's window has room again. A
    * sender that awaits the promise is limited to the rate of the receiver (back-pressure). Several
    * sends may be pending; the messages arrive in order.
+   *
+   * `onReusable` is called once when `body` may be reused, also if the message is not sent: before the
+   * promise resolves, which may wait for the peer.
    */
-  send(head: Send, body?: Uint8Array): Promise<void>;
+  send(head: Send, body?: Uint8Array, onReusable?: () => void): Promise<void>;
+  /**
+   * Resolves when the peer has room for more than `aheadBytes` and the system takes bytes of the
+   * connection. A sender that waits for this before it loads a message holds no memory while the peer
+   * does not receive.
+   *
+   * @throws {AshlarError} the error of the stream when it ends
+   */
+  room(aheadBytes: number): Promise<void>;
+  /** Returns whether `room` would resolve at once. */
+  hasRoom(aheadBytes: number): boolean;
   /** Writes the sent messages now. Without a flush they are written after the current event. */
   flush(): void;
   /** Resolves to the next message, or to null after the peer's `end`. */

@@ -14,6 +14,10 @@ export interface StreamHost {
   postError(kind: FrameKind, streamId: number, error: unknown): void;
   drop(queuedFrame: QueuedFrame): boolean;
   flush(): void;
+  /** Bytes of frames that are queued or being written. */
+  readonly unsentBytes: number;
+  /** Calls `task` once when fewer than `bytes` are unsent. */
+  onceUnsentBelow(bytes: number, task: () => void): void;
   readonly credit: ConnectionCredit;
 }
 
@@ -23,10 +27,21 @@ interface Sending {
   readonly body: Uint8Array | null;
   readonly sizeBytes: number;
   queuedFrame: QueuedFrame | null;
+  /** Called once when `body` may be reused. */
+  readonly onReusable: (() => void) | null;
   readonly resolve: () => void;
   readonly reject: (error: AshlarError) => void;
 }
 
+/** A caller of `room`. */
+interface RoomWaiter {
+  readonly aheadBytes: number;
+  readonly resolve: () => void;
+  readonly reject: (error: AshlarError) => void;
+}
+
+/** A connection with so many unsent bytes has no room: its peer reads slowly or not at all. */
+const UNSENT_BYTES_MAX = 4 * 1024 * 1024;
 const DONE = Promise.resolve();
 /** Bodies of up to this size are copied into the frame, so that the caller need not wait. */
 const COPIED_BODY_BYTES_MAX = 4096;
@@ -49,6 +64,8 @@ export class StreamSender {
   readonly #written = new Set<Sending>();
   /** Sent messages whose callers wait for room in the window. */
   #waitingForRoom: Sending[] = [];
+  #roomWaiters: RoomWaiter[] = [];
+  #isWatchingUnsent = false;
   #failure: AshlarError | null = null;
   /** Whether `end` was called. */
   #isEnding = false;
@@ -71,16 +88,21 @@ export class StreamSender {
   }
 
   /** See `Stream.send`. */
-  send(head: unknown, body: Uint8Array): Promise<void> {
-    if (this.#failure !== null) return Promise.reject(this.#failure);
+  send(head: unknown, body: Uint8Array, onReusable: (() => void) | null): Promise<void> {
+    if (this.#failure !== null) {
+      onReusable?.();
+      return Promise.reject(this.#failure);
+    }
     assert(!this.#isEnding, "no message is sent after the end");
     const isCopied = body.length <= COPIED_BODY_BYTES_MAX;
     let frame: Uint8Array;
     try {
       frame = this.#encode(head, body, isCopied);
     } catch (error) {
+      onReusable?.();
       return Promise.reject(error);
     }
+    if (isCopied) onReusable?.();
     const sizeBytes = frame.length + (isCopied ? 0 : body.length);
     if (isCopied && this.#mayTransmit && this.#creditBytes > sizeBytes) {
       this.#spend(sizeBytes);
@@ -89,7 +111,7 @@ export class StreamSender {
     }
     return new Promise((resolve, reject) => {
       const sent = { frame, body: isCopied ? null : body, sizeBytes, queuedFrame: null };
-      this.#queue.push({ ...sent, resolve, reject });
+      this.#queue.push({ ...sent, onReusable: isCopied ? null : onReusable, resolve, reject });
       this.#queuedBytes += sizeBytes;
       this.pump();
     });
@@ -108,6 +130,22 @@ export class StreamSender {
     this.pump();
   }
 
+  /** See `Stream.room`. */
+  room(aheadBytes: number): Promise<void> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    if (this.hasRoom(aheadBytes)) return DONE;
+    return new Promise((resolve, reject) => {
+      this.#roomWaiters.push({ aheadBytes, resolve, reject });
+      this.#watchRoom();
+    });
+  }
+
+  /** See `Stream.hasRoom`. */
+  hasRoom(aheadBytes: number): boolean {
+    const isFree = this.#queue.length === 0 && this.#host.unsentBytes < UNSENT_BYTES_MAX;
+    return isFree && this.#mayTransmitNext && this.#creditBytes > aheadBytes;
+  }
+
   /** Sends queued messages while there is credit. */
   pump(): void {
     while (this.#queue.length > 0 && this.#mayTransmitNext) {
@@ -120,6 +158,7 @@ export class StreamSender {
       return;
     }
     if (this.#isEndDue && this.#failure === null) this.#postEnd();
+    if (this.#roomWaiters.length > 0) this.#serveRoom();
   }
 
   onCredit(bytes: number): void {
@@ -139,7 +178,11 @@ export class StreamSender {
     if (this.#failure !== null || this.#isLastQueued) return;
     this.#failure = error;
     this.#queuedBytes = 0;
-    for (const sending of this.#queue.takeAll()) sending.reject(error);
+    for (const sending of this.#queue.takeAll()) {
+      sending.onReusable?.();
+      sending.reject(error);
+    }
+    for (const waiter of this.#roomWaiters.splice(0)) waiter.reject(error);
     for (const sending of this.#waitingForRoom) sending.reject(error);
     this.#waitingForRoom = [];
     for (const { queuedFrame } of [...this.#written])
@@ -152,6 +195,27 @@ export class StreamSender {
 
   get #mayTransmitNext(): boolean {
     return this.#creditBytes > 0 && this.#host.credit.sendBytes > 0;
+  }
+
+  #serveRoom(): void {
+    const waiters = this.#roomWaiters;
+    this.#roomWaiters = [];
+    for (const waiter of waiters) {
+      if (this.hasRoom(waiter.aheadBytes)) waiter.resolve();
+      else this.#roomWaiters.push(waiter);
+    }
+    if (this.#roomWaiters.length > 0) this.#watchRoom();
+  }
+
+  /** Makes `#serveRoom` run when the connection has room. Credit of the stream calls it anyway. */
+  #watchRoom(): void {
+    if (this.#creditBytes > 0 && this.#host.credit.sendBytes <= 0) this.#host.credit.wait(this);
+    if (this.#isWatchingUnsent || this.#host.unsentBytes < UNSENT_BYTES_MAX) return;
+    this.#isWatchingUnsent = true;
+    this.#host.onceUnsentBelow(UNSENT_BYTES_MAX, () => {
+      this.#isWatchingUnsent = false;
+      this.#serveRoom();
+    });
   }
 
   #encode(head: unknown, body: Uint8Array, isCopied: boolean): Uint8Array {
@@ -179,6 +243,7 @@ export class StreamSender {
 
   #onSettled(sending: Sending, isSent: boolean): void {
     this.#written.delete(sending);
+    sending.onReusable?.();
     if (!isSent) this.#host.credit.add(sending.sizeBytes);
     if (this.#failure !== null) sending.reject(this.#failure);
     else if (!isSent) sending.reject(lostBeforeSent());

@@ -67,8 +67,20 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
     return this.#sender.pendingBytes;
   }
 
-  send(head: Send, body: Uint8Array = EMPTY_BODY.bytes): Promise<void> {
-    return this.#sender.send(head, body);
+  send(
+    head: Send,
+    body: Uint8Array = EMPTY_BODY.bytes,
+    onReusable: (() => void) | null = null,
+  ): Promise<void> {
+    return this.#sender.send(head, body, onReusable);
+  }
+
+  room(aheadBytes: number): Promise<void> {
+    return this.#sender.room(aheadBytes);
+  }
+
+  hasRoom(aheadBytes: number): boolean {
+    return this.#sender.hasRoom(aheadBytes);
   }
 
   flush(): void {

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { SystemClock } from "../../shared/platform/system-clock.ts";
 import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
-import { type WriteDown, writeChunk } from "../../shared/protocol/chunk-api.ts";
+import { readChunk, type WriteDown, writeChunk } from "../../shared/protocol/chunk-api.ts";
 import type { Intent } from "../../shared/protocol/intent.ts";
-import { STREAM_OPTIONS, TestWrite, writeWhole } from "./support/chunk-client.ts";
+import { CLIENT } from "../support/wire-fixture.ts";
+import { readRange, STREAM_OPTIONS, TestWrite, writeWhole } from "./support/chunk-client.ts";
 import { framesOf, makeChunk, type TestChunk, writeIdFor } from "./support/chunks.ts";
 import { eventually, TestCluster, type TestServer } from "./support/real-cluster.ts";
 
@@ -166,5 +167,33 @@ describe("idle writers", () => {
     await resumed.send(chunk, 2 * MIB);
     assert.equal((await resumed.seal(chunk)).length, 1);
     await eventually("the others have ended", () => server.server.ready().ready);
+  });
+});
+
+describe("readers that do not receive", () => {
+  it("do not stop the reads of others, large or small, nor the reads for a repair", async () => {
+    await using cluster = await TestCluster.start();
+    const server = await cluster.startServer();
+    const intent = cluster.master.intent([server.location], 10);
+    const { address } = server.location;
+    const large = makeChunk(16 * MIB, 1);
+    const writer = await cluster.connect(address);
+    await writeWhole(writer, large, { writeId: writeIdFor(1), intent });
+    const { chunkId } = large;
+    // They answer pings and take no message.
+    for (let count = 0; count < 40; count += 1) {
+      const reader = await cluster.connect(address, { own: true });
+      const range = { chunkId, offsetBytes: 0, lengthBytes: 16 * MIB, withManifest: true };
+      reader.open(readChunk, range, STREAM_OPTIONS);
+    }
+    await clock.sleep(300);
+    const identities = [CLIENT, { ...CLIENT, role: "chunkserver" as const }];
+    for (const identity of identities) {
+      const other = await cluster.connect(address, { own: true, identity });
+      for (const lengthBytes of [64 * 1024, 12 * MIB]) {
+        const { bytes } = await readRange(other, { chunkId, offsetBytes: 0, lengthBytes });
+        assert.equal(bytes.length, lengthBytes);
+      }
+    }
   });
 });

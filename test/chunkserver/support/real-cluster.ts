@@ -11,7 +11,7 @@ import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import type { Disk } from "../../../shared/ports/disk.ts";
 import type { ServerLocation } from "../../../shared/protocol/intent.ts";
 import { connect } from "../../../shared/wire/connect.ts";
-import type { Connection } from "../../../shared/wire/rpc.ts";
+import type { Connection, PeerIdentity } from "../../../shared/wire/rpc.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { CLIENT, MemoryLog, makeWireDeps, type TestWireDeps } from "../../support/wire-fixture.ts";
 import { hasher } from "./chunks.ts";
@@ -43,7 +43,7 @@ export class TestCluster implements AsyncDisposable {
   private constructor(master: FakeMaster, closers: Closers) {
     this.master = master;
     this.#closers = closers;
-    this.client = makeWireDeps({ network: new TcpNetwork(), clock: new SystemClock() });
+    this.client = makeClient();
   }
 
   static async start(): Promise<TestCluster> {
@@ -92,9 +92,19 @@ export class TestCluster implements AsyncDisposable {
     return { server, location, directory: path, log, stop };
   }
 
-  /** Opens a connection that is closed together with the cluster. */
-  async connect(address: string): Promise<Connection> {
-    const connection = await connect(this.client, address, { identity: CLIENT, timeoutMs: 5000 });
+  /**
+   * Opens a connection that is closed together with the cluster. With `own`, it shares no memory with the
+   * others, as in a process of its own.
+   */
+  async connect(
+    address: string,
+    {
+      own = false,
+      identity = CLIENT,
+    }: { readonly own?: boolean; readonly identity?: PeerIdentity } = {},
+  ): Promise<Connection> {
+    const deps = own ? makeClient() : this.client;
+    const connection = await connect(deps, address, { identity, timeoutMs: 5000 });
     this.#closers.defer(() => connection.close(0));
     return connection;
   }
@@ -102,6 +112,10 @@ export class TestCluster implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closers[Symbol.asyncDispose]();
   }
+}
+
+function makeClient(): TestWireDeps {
+  return makeWireDeps({ network: new TcpNetwork(), clock: new SystemClock() });
 }
 
 /** Polls in real time until `condition` holds. Fails after 10 s. */

@@ -56,6 +56,12 @@ class TestStream implements Stream<SnapshotReply, SnapshotHead> {
 
   flush(): void {}
   end(): void {}
+
+  async room(): Promise<void> {}
+
+  hasRoom(): boolean {
+    return true;
+  }
 }
 
 /** A receiver whose core answers each offer with `outcome`. */
