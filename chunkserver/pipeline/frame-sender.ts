@@ -25,7 +25,7 @@ export interface FrameSenderDeps {
   readonly bytesSent: Counter;
 }
 
-/** What a FrameSender sends, and where. */
+/** The range that a FrameSender sends, and its stream. */
 export interface FrameSink {
   readonly range: ByteRange;
   readonly context: CallContext;

@@ -26,7 +26,7 @@ const SEARCH_MS = 500;
 
 /** A request for the memory of a write. */
 export interface AdmissionRequest {
-  /** Who sends it. The sources are served in turn. */
+  /** The sender of the request. The sources are served in turn. */
   readonly source: string;
   /** Position of this server in the chain. */
   readonly position: number;
@@ -57,7 +57,7 @@ export interface AdmittedWrite {
  *
  * A write that waits here holds memory on the servers before this one. Each position after the first has
  * memory for one write of its own, which writes at other positions never take. So writes do not wait for
- * one another in a circle, whatever the order of the servers in their chains: the last server of a
+ * one another in a circle, in any order of the servers in their chains: the last server of a
  * chain waits for nothing, and another one only for later positions (classes of buffers by the number of
  * hops: P. M. Merlin, P. J. Schweitzer, "Deadlock Avoidance in Store-and-Forward Networks", 1980).
  */

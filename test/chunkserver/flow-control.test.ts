@@ -184,7 +184,8 @@ describe("readers that do not receive", () => {
     for (let count = 0; count < 40; count += 1) {
       const reader = await cluster.connect(address, { own: true });
       const range = { chunkId, offsetBytes: 0, lengthBytes: 16 * MIB, withManifest: true };
-      reader.open(readChunk, range, STREAM_OPTIONS);
+      // Longer than the other reads may take.
+      reader.open(readChunk, range, { timeoutMs: 600_000 });
     }
     await clock.sleep(300);
     const identities = [CLIENT, { ...CLIENT, role: "chunkserver" as const }];

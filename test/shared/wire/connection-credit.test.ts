@@ -29,7 +29,7 @@ describe("ConnectionCredit", () => {
     assert.deepEqual(turns, ["a", "b", "c", "a", "b", "c", "a"]);
   });
 
-  it("sends as much as the peer has room for, whatever its own window is", () => {
+  it("sends as much as the peer has room for, with any window of its own", () => {
     const credit = makeCredit(100);
     credit.open(2 ** 40);
     assert.equal(credit.sendBytes, 2 ** 40);

@@ -5,6 +5,7 @@ import { ROOT } from "../../support/repository.ts";
 import { CALL_MUTANTS } from "./call-mutants.ts";
 import { COPY_MUTANTS } from "./copy-mutants.ts";
 import { DRIVER_MUTANTS } from "./driver-mutants.ts";
+import { FLOW_MUTANTS } from "./flow-mutants.ts";
 import { applyEdit, type Check, type Edit, type Mutant } from "./mutant.ts";
 import { RAFT_MUTANTS } from "./raft-mutants.ts";
 import { type CheckResult, runCheck } from "./run-check.ts";
@@ -21,6 +22,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...STATE_MUTANTS,
   ...CALL_MUTANTS,
   ...COPY_MUTANTS,
+  ...FLOW_MUTANTS,
 ];
 
 /** Result of the check of one mutant. */

@@ -1,0 +1,123 @@
+import { inTest, type Mutant } from "./mutant.ts";
+
+const ADMISSION = inTest("test/chunkserver/pipeline/write-admission.test.ts");
+const CREDIT = inTest("test/shared/wire/connection-credit.test.ts");
+
+/** Bugs of the flow control and of the admission of writes and reads. */
+export const FLOW_MUTANTS: readonly Mutant[] = [
+  {
+    name: "own-window-for-sending",
+    bug: "A sender uses the smaller of the two windows of a connection",
+    breaks: "docs/decisions/0026: an admitted write has credit on every server",
+    edits: [
+      {
+        file: "shared/wire/connection-credit.ts",
+        find: "this.#sendWindowBytes = peerWindowBytes;\n    this.#sendBytes = peerWindowBytes;",
+        replace:
+          "this.#sendWindowBytes = Math.min(peerWindowBytes, this.#options.receiveWindowBytes);\n    this.#sendBytes = this.#sendWindowBytes;",
+      },
+    ],
+    caughtBy: CREDIT,
+  },
+  {
+    name: "credit-of-closed-stream-kept",
+    bug: "The credit of closed streams is returned in steps that may exceed the window of the sender",
+    breaks: "docs/decisions/0026: a closed stream keeps no credit",
+    edits: [
+      {
+        file: "shared/wire/connection-credit.ts",
+        find: "Math.min(ORPHANED_BYTES_MAX, receiveWindowBytes / 4)",
+        replace: "Math.max(ORPHANED_BYTES_MAX, receiveWindowBytes / 8)",
+      },
+    ],
+    caughtBy: CREDIT,
+  },
+  {
+    name: "no-memory-of-a-position",
+    bug: "Later positions in a chain have no memory of their own",
+    breaks: "docs/decisions/0026: writes do not wait in a circle",
+    edits: [
+      {
+        file: "chunkserver/pipeline/write-admission.ts",
+        find: "      if (position === 0 || this.#ownInUse.has(position)) continue;",
+        replace: "      if (position >= 0 || this.#ownInUse.has(position)) continue;",
+      },
+      {
+        file: "chunkserver/pipeline/write-admission.ts",
+        find: "    if (position === 0 || this.#ownInUse.has(position)) return null;",
+        replace: "    if (position >= 0 || this.#ownInUse.has(position)) return null;",
+      },
+    ],
+    caughtBy: ADMISSION,
+  },
+  {
+    name: "unfair-queue",
+    bug: "A source keeps its place in the queue after it was served",
+    breaks: "docs/decisions/0026: the connections are served in turn",
+    edits: [
+      {
+        file: "shared/flow/fair-queue.ts",
+        find: "        this.#sources.delete(source);\n        if (items.size > 0) this.#sources.set(source, items);\n",
+        replace: "",
+      },
+    ],
+    caughtBy: ADMISSION,
+  },
+  {
+    name: "admission-without-timeout",
+    bug: "A write that waits for memory is never refused",
+    breaks: "docs/decisions/0026: every wait has a deadline",
+    edits: [
+      {
+        file: "chunkserver/pipeline/write-admission.ts",
+        find: "() => end(this.#refusal()));",
+        replace: "() => {});",
+      },
+    ],
+    caughtBy: ADMISSION,
+  },
+  {
+    name: "idle-writer-keeps-memory",
+    bug: "An idle writer keeps its memory while others wait",
+    breaks: "docs/decisions/0026: idle writers do not lock out others",
+    edits: [
+      {
+        file: "chunkserver/pipeline/write-admission.ts",
+        find: "for (const write of idle.slice(0, this.#waiting.size)) write.revoke();",
+        replace: "for (const write of idle.slice(this.#waiting.size)) write.revoke();",
+      },
+    ],
+    caughtBy: ADMISSION,
+  },
+  {
+    name: "read-memory-before-room",
+    bug: "A read takes memory before its peer has room, and keeps it until then",
+    breaks: "docs/decisions/0026: a peer that does not receive holds no memory",
+    edits: [
+      {
+        file: "chunkserver/pipeline/frame-sender.ts",
+        find: "      await stream.room(0);\n",
+        replace: "",
+      },
+      {
+        file: "chunkserver/pipeline/frame-sender.ts",
+        find: "      if (!stream.hasRoom(this.#loadingBytes)) return;\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/chunkserver/flow-control.test.ts"),
+  },
+  {
+    name: "large-reads-take-the-reserve",
+    bug: "Large reads use the memory of the small ones",
+    breaks: "docs/decisions/0026: small reads never wait for large ones",
+    edits: [
+      {
+        file: "chunkserver/pipeline/read-memory.ts",
+        find: "return lengthBytes <= SMALL_BYTES_MAX ? this.small : this.large;",
+        replace: "return lengthBytes >= 0 ? this.large : this.small;",
+      },
+    ],
+    caughtBy: inTest("test/chunkserver/pipeline/read-memory.test.ts"),
+  },
+];
