@@ -9,7 +9,7 @@ import { type HardState, INDEX_ZERO, NO_MEMBER, TERM_ZERO } from "../raft/messag
 import { LeftOutSegments } from "./left-out-segments.ts";
 import { LogEntries } from "./log-entries.ts";
 import type { LogItem } from "./log-record.ts";
-import { logCorrupt, type Segment } from "./segment.ts";
+import { logCorrupt, REPLACE_HINT, type Segment } from "./segment.ts";
 import {
   readSegmentHeader,
   SEGMENT_HEADER_BYTES,
@@ -131,10 +131,20 @@ function isStrict(all: readonly unknown[], position: number): boolean {
   return position >= all.length - STRICT_SEGMENT_COUNT;
 }
 
-/** Returns whether the bytes of a segment are wrong or cannot be read. */
-function isDamage(error: unknown): error is AshlarError {
-  if (isAshlarError(error, "LOG_CORRUPT")) return true;
-  return isAshlarError(error, "DISK_FAILED") && error.details["errno"] === "EIO";
+/** The errors of a name that is listed and is no file: a directory, a dangling link, a socket, a FIFO. */
+const NO_FILE: readonly unknown[] = ["ENOENT", "EISDIR", "ELOOP", "ENXIO", "ESPIPE"];
+
+/** Returns the error of a segment whose bytes are wrong or cannot be read. Null for another error. */
+function damageOf(path: string, error: unknown): AshlarError | null {
+  if (isAshlarError(error, "LOG_CORRUPT")) return error;
+  if (!isAshlarError(error)) return null;
+  const { code, message, details } = error;
+  if (NO_FILE.includes(details["errno"])) {
+    return logCorrupt(path, 0, `a regular file: ${message}`);
+  }
+  const isUnreadable = code === "DISK_FAILED" && details["errno"] === "EIO";
+  if (!isUnreadable) return null;
+  return new AshlarError(code, message, { cause: error, details, hint: REPLACE_HINT });
 }
 
 /** Reads the headers of the segments. @returns those after the last damaged header, oldest first */
@@ -162,8 +172,9 @@ async function findSegments(
       const segment = await findSegment(recovery, place);
       if (segment !== null) found.push(segment);
     } catch (error) {
-      if (!isDamage(error) || isStrict(names, position)) throw error;
-      leaveOut(error, [path]);
+      const damage = damageOf(path, error);
+      if (damage === null || isStrict(names, position)) throw damage ?? error;
+      leaveOut(damage, [path]);
     }
   }
   return found;
@@ -277,8 +288,9 @@ async function readSegment(
     state.tail = tail;
     segment.lengthBytes = tail.offset;
   } catch (error) {
-    if (!isDamage(error) || found.isStrict) throw error;
-    leaveOut(state, error);
+    const damage = damageOf(segment.path, error);
+    if (damage === null || found.isStrict) throw damage ?? error;
+    leaveOut(state, damage);
   }
 }
 

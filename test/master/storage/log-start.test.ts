@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
+import { symlink } from "node:fs/promises";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { Entry } from "../../../master/raft/messages.ts";
 import type { RaftLog } from "../../../master/storage/raft-log.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
+import { NodeDisk } from "../../../shared/platform/node-disk.ts";
 import type { DiskOperation } from "../../support/mounted-file.ts";
+import { TempDirectory } from "../../support/temp-directory.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 import {
   bytesOf,
@@ -172,13 +175,49 @@ describe("the start of a log with damage in an old segment", () => {
     });
   }
 
+  for (const kind of ["a directory", "a dangling link"] as const) {
+    it(`begins after ${kind} in the place of a segment, and is refused for one of the last two`, async () => {
+      const closed = await tenSegments();
+      await using directory = await TempDirectory.make();
+      const disk = new NodeDisk(directory.path);
+      const medium = { mount: () => disk } as unknown as LogFixture["medium"];
+      const fixture = Object.assign(makeFixture(medium), SIZES);
+      const replace = async (path: string): Promise<void> => {
+        await disk.remove(path);
+        if (kind === "a directory") await disk.makeDirectory(path);
+        else await symlink("/nonexistent/segment", `${directory.path}/${path}`);
+      };
+      await disk.makeDirectory("log");
+      for (const [path, bytes] of closed.files) await disk.writeFileDurably(path, bytes);
+      const [old, last] = [closed.paths[3], closed.paths.at(-2)] as [string, string];
+      await replace(old);
+      const base = closed.bases[4] as number;
+      const needed = await openLog(fixture, base - 1).catch((error: unknown) => error);
+      assert.ok(isAshlarError(needed, "LOG_CORRUPT"), String(needed));
+      assert.match(needed.message, new RegExp(`${old} .*expected a regular file.* to ${base} are`));
+      assert.match(needed.hint ?? "", REPLACED);
+      const log = await openLog(fixture, base);
+      assert.equal(log.entries.base.index, base);
+      await log.close();
+      const names = (await disk.list("log")).map(({ name }) => `log/${name}`);
+      assert.ok(names.includes(`${old}.damaged`), names.join(" "));
+      await replace(last);
+      const refused = await openLog(fixture, 30).catch((error: unknown) => error);
+      assert.ok(isAshlarError(refused, "LOG_CORRUPT"), String(refused));
+      assert.match(refused.message, new RegExp(`${last} .*expected a regular file`));
+      assert.match(refused.hint ?? "", REPLACED);
+    });
+  }
+
   it("is refused if the disk cannot read one of the last two segments", async () => {
     const closed = await tenSegments();
     const path = closed.paths.at(-2);
     const fault = (operation: DiskOperation) =>
       operation.kind === "read" && operation.path === path ? ("EIO" as const) : null;
     const fixture = Object.assign(await fixtureOf(closed.files, { fault }), SIZES);
-    await assert.rejects(openLog(fixture, 30), hasCode("DISK_FAILED"));
+    const refused = await openLog(fixture, 30).catch((error: unknown) => error);
+    assert.ok(isAshlarError(refused, "DISK_FAILED"), String(refused));
+    assert.match(refused.hint ?? "", REPLACED);
   });
 
   it("keeps the damaged file under another name", async () => {
