@@ -13,7 +13,7 @@ import { connect, type WireDeps } from "../shared/wire/connect.ts";
 import { ConnectionPool } from "../shared/wire/connection-pool.ts";
 import type { PeerIdentity } from "../shared/wire/rpc.ts";
 import { RpcServer } from "../shared/wire/rpc-server.ts";
-import type { MasterStatus } from "./api/cluster-status.ts";
+import type { StatusDeps } from "./api/cluster-status.ts";
 import { FeedService } from "./api/feed-handler.ts";
 import { registerFleetHandlers } from "./api/fleet-handlers.ts";
 import { type MasterDeps, propose } from "./api/leader-context.ts";
@@ -139,12 +139,10 @@ export async function startMaster(
   const headFields = () => ({ clusterId, featureLevel: deps.namespace().featureLevel });
   registerBackupHandler(server, driver, { clock: env.clock, headFields });
   registerNamespaceHandlers(server, handlerDeps);
-  registerFleetHandlers(server, {
-    ...handlerDeps,
-    fetchMasterStatus: (address) => fetchMasterStatus(pool, address),
-  });
+  registerFleetHandlers(server, { ...handlerDeps, ...masterStatusOver(pool) });
   registerMastersHandlers(server, {
     consensus: driver,
+    ...masterStatusOver(pool),
     finalizeUpgrade: () => upgrade.finalize(),
     resetClock: () => deps.clock.reset(deps.propose),
   });
@@ -331,8 +329,9 @@ async function fetchWallMs(pool: ConnectionPool, address: string): Promise<numbe
   throw new AshlarError("VERSION_MISMATCH", `The master at ${address} does not report its clock`);
 }
 
-async function fetchMasterStatus(pool: ConnectionPool, address: string): Promise<MasterStatus> {
-  return (await fetchStatus(pool, address)).member;
+/** Returns how the status of another master is fetched. */
+function masterStatusOver(pool: ConnectionPool): StatusDeps {
+  return { fetchMasterStatus: async (address) => (await fetchStatus(pool, address)).member };
 }
 
 /** Fetches the state report of a master. A version that reports no state supports only level 1. */

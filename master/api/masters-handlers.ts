@@ -1,12 +1,15 @@
 import * as api from "../../shared/protocol/masters-api.ts";
 import type { Handlers } from "../../shared/wire/rpc.ts";
-import type { Consensus } from "../consensus.ts";
+import type { Consensus, MemberStatus } from "../consensus.ts";
 import { confirmRead } from "./call-waits.ts";
+import type { StatusDeps } from "./cluster-status.ts";
 import { requireLeader } from "./leader-context.ts";
 
 /** Dependencies of the handlers of `masters-api`. */
 export interface MastersDeps {
   readonly consensus: Consensus;
+  /** See `StatusDeps`. */
+  readonly fetchMasterStatus: StatusDeps["fetchMasterStatus"];
   /** Raises the feature level: see `masters.finalize-upgrade`. */
   readonly finalizeUpgrade: () => Promise<api.FinalizedUpgrade>;
   /** Steps the time of the cluster: see `masters.reset-clock`. */
@@ -33,7 +36,7 @@ export function registerMastersHandlers(handlers: Handlers, deps: MastersDeps): 
     request.release();
     requireLeader(consensus);
     await confirmRead({ consensus }, context);
-    return mastersStatus(consensus);
+    return await mastersStatus(deps);
   });
   handlers.onCall(api.changeMasters, async (request) => {
     request.release();
@@ -47,13 +50,31 @@ export function registerMastersHandlers(handlers: Handlers, deps: MastersDeps): 
   });
 }
 
-function mastersStatus(consensus: Consensus): api.MastersStatus {
-  const { term, lastIndex, committedIndex, leaderId } = consensus.status();
-  const { isJoint, members } = consensus.membership();
-  const masters = members.map(({ id, ...member }) => ({
+type MembersDeps = Pick<MastersDeps, "consensus" | "fetchMasterStatus">;
+
+async function mastersStatus(deps: MembersDeps): Promise<api.MastersStatus> {
+  const { term, lastIndex, committedIndex, leaderId } = deps.consensus.status();
+  const { isJoint, members } = deps.consensus.membership();
+  const masters = members.map(async ({ id, ...member }) => ({
     memberId: id,
     ...member,
+    progress: await withRefusal(deps, member),
     isLeader: id === leaderId,
   }));
-  return { term, lastIndex, committedIndex, isJoint, masters };
+  return { term, lastIndex, committedIndex, isJoint, masters: await Promise.all(masters) };
+}
+
+/** Adds the refusal that the member itself reports: it does not answer the messages that it refuses. */
+async function withRefusal(
+  { consensus, fetchMasterStatus }: MembersDeps,
+  { address, progress }: Pick<MemberStatus, "address" | "progress">,
+): Promise<MemberStatus["progress"]> {
+  if (progress === null || progress.refusal !== null || !progress.isActive) return progress;
+  if (progress.matchIndex >= consensus.status().lastIndex) return progress;
+  try {
+    const { refusal = null } = await fetchMasterStatus(address);
+    return { ...progress, refusal };
+  } catch {
+    return progress; // The progress says whether the member is active.
+  }
 }

@@ -71,6 +71,12 @@ describe("a master whose committed entries the others have lost", () => {
         assert.equal(exitStatus, 1);
         assert.match(masters[0].refusal.reason, /^expected entry/);
         assert.ok(masters[0].refusal.for_ms >= 10_000);
+        const progress = JSON.parse(
+          (await runCli(["master", "status", "--json"], { variables })).stdout,
+        );
+        assert.match(progress.masters[0].refusal.reason, /^expected entry/);
+        const shown = (await runCli(["master", "status"], { variables })).stdout;
+        assert.match(shown, /^1 +voter +refused /m);
         assert.deepEqual([masters[1].refusal, masters[2].refusal], [null, null]);
         break;
       }
