@@ -66,7 +66,7 @@ function lockOf(directory: number, path: string): DataDirectoryLock {
     if (!isHeld) return;
     isHeld = false;
     // Removed before the lock is free: afterwards the file may be that of the next holder.
-    await rm(`${path}/${HOLDER_NAME}`, { force: true });
+    await rm(`${path}/${HOLDER_NAME}`, { force: true }).catch(() => {}); // Only a text for people.
     await close(directory);
   };
   return { release, [Symbol.asyncDispose]: release };

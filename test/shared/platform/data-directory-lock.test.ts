@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { lockDataDirectory } from "../../../shared/platform/data-directory-lock.ts";
@@ -90,6 +90,15 @@ describe("data directory lock", () => {
       const lock = await lockDataDirectory(directory.path);
       await rm(file);
       await assert.rejects(lockDataDirectory(directory.path), inUseBy("another process"));
+      await lock.release();
+    }
+  });
+
+  it("is acquired and released if a directory is in the place of the text for people", async () => {
+    await using directory = await TempDirectory.make();
+    await mkdir(`${directory.path}/ashlar.lock`);
+    for (let round = 0; round < 2; round += 1) {
+      const lock = await lockDataDirectory(directory.path);
       await lock.release();
     }
   });
