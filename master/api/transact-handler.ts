@@ -46,28 +46,34 @@ export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
     const verification = { hasher, accepted, work: new PartWork(context, UNITS_PER_PART) };
     const outcomes: Promise<Transacted | AshlarError>[] = [];
     for (const transaction of transactions) {
-      const operations = await verifiedOperations(verification, transaction);
-      if (context.isAborted) context.signal.throwIfAborted();
-      const change = { transaction, operations };
+      const verifying = verifiedOperations(verification, transaction);
+      let verified = verifying.next();
+      for (; verified.done !== true; verified = verifying.next()) {
+        await verification.work.nextPart();
+      }
+      const change = { transaction, operations: verified.value };
       outcomes.push(outcomeOf(deps, { sessionId, firstUnacknowledged }, change));
     }
     return { outcomes: await Promise.all(outcomes) };
   });
 }
 
-/** Returns the operations of a transaction as the log stores them, or why they are refused. */
-async function verifiedOperations(
+/**
+ * Returns the operations of a transaction as the log stores them, or why they are refused. Yields before each new
+ * part of the work.
+ */
+function* verifiedOperations(
   verification: VerificationDeps,
   { operations }: TransactionRequest,
-): Promise<readonly NamespaceOperation[] | AshlarError> {
+): Generator<void, readonly NamespaceOperation[] | AshlarError, void> {
   const { work } = verification;
   const verified: NamespaceOperation[] = [];
   work.add(TRANSACTION_UNITS);
   try {
     for (const [operationIndex, operation] of operations.entries()) {
-      if (work.add(1)) await work.nextPart();
+      if (work.add(1)) yield;
       checkOperationValues(operation, { operationIndex });
-      verified.push(await verifyOperation(verification, { operation, operationIndex }));
+      verified.push(yield* verifyOperation(verification, { operation, operationIndex }));
     }
     return verified;
   } catch (error) {

@@ -22,7 +22,8 @@ export interface AcceptedIntents {
 }
 
 /**
- * Verifies the receipts of an operation, in parts, and returns the operation as the log stores it. The leader
+ * Verifies the receipts of an operation, and returns the operation as the log stores it. Yields before each new
+ * part of the work: a generator, because most operations have no receipts and need no promise. The leader
  * verifies the signatures before the proposal, so the log contains only the ids of servers that
  * sealed the chunks.
  *
@@ -30,14 +31,14 @@ export interface AcceptedIntents {
  * intents are not verified: the state refuses the commit, or answers a repeated transaction.
  *
  * @throws {AshlarError} INVALID_ARGUMENT, with `details.operationIndex`, if a receipt was not
- *   signed with the key of this cluster; the errors of `CallContext.turn`
+ *   signed with the key of this cluster
  */
-export async function verifyOperation(
+export function* verifyOperation(
   { hasher, accepted, work }: VerificationDeps,
   { operation, operationIndex }: { operation: Operation; operationIndex: number },
-): Promise<NamespaceOperation> {
+): Generator<void, NamespaceOperation, void> {
   for (const chunk of chunksOf(operation)) {
-    if (work.add(1 + chunk.receipts.length)) await work.nextPart();
+    if (work.add(1 + chunk.receipts.length)) yield;
     const fault = receiptFault(hasher, accepted, chunk);
     if (fault === null) continue;
     throw new AshlarError("INVALID_ARGUMENT", fault, { details: { operationIndex } });

@@ -3,8 +3,8 @@ import { type Lane, type PartPlace, TurnQueue } from "./turn-queue.ts";
 
 /** Time of one turn of the event loop that the parts of all calls may take together. */
 const SLICE_MS = 5;
-/** Longest time for which a write waits for the answers of further parts, plus one part. */
-const HOLD_MS = 0.5;
+/** Time from which on a part is long: its answer does not wait for those of the next parts. */
+const LONG_PART_MS = 0.5;
 
 /**
  * Divides the work of the calls of all connections of a server into parts, which it starts in the order of
@@ -27,8 +27,8 @@ export class TurnSlices {
   #sliceEndMs = 0;
   #isInPart = false;
   readonly #held = new Set<() => void>();
-  /** Monotonic time at which the held tasks run, if parts follow each other. */
-  #holdEndMs = 0;
+  /** Monotonic time at which the part that runs has begun. */
+  #partStartMs = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -37,9 +37,10 @@ export class TurnSlices {
   /** Begins a part in this call if no other one waits and the slice is not over. Returns whether. */
   tryBegin(): boolean {
     if (this.#isInPart || !this.#waiting.isEmpty) return false;
-    if (this.#turning === null) this.#beginSlice();
-    else if (this.#clock.monotonicMs() >= this.#sliceEndMs) return false;
-    this.#beginPart();
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#turning === null) this.#beginSlice(nowMs);
+    else if (nowMs >= this.#sliceEndMs) return false;
+    this.#beginPart(nowMs);
     return true;
   }
 
@@ -54,30 +55,30 @@ export class TurnSlices {
   }
 
   /**
-   * Calls `task` now, or while parts follow each other: at the latest after `HOLD_MS` and a part. One write
-   * then contains the answers of many short parts, and a long answer leaves before the next part
-   * starts: its caller processes it at the same time.
+   * Calls `task` now, or while parts follow each other: after the last one of the slice, or after a long one.
+   * One write then contains the answers of many short parts, so that their callers continue together and their
+   * next calls share messages and log writes. A long answer leaves before the next part starts: its caller
+   * processes it at the same time.
    */
   hold(task: () => void): void {
     if (this.#isInPart) this.#held.add(task);
     else task();
   }
 
-  #beginSlice(): void {
-    const nowMs = this.#clock.monotonicMs();
+  #beginSlice(nowMs: number): void {
     this.#sliceEndMs = nowMs + SLICE_MS;
-    this.#holdEndMs = nowMs + HOLD_MS;
     this.#turning = this.#clock.yieldTurn().then(() => this.#nextTurn());
   }
 
   #nextTurn(): void {
     this.#turning = null;
     if (this.#waiting.isEmpty) return;
-    this.#beginSlice();
+    this.#beginSlice(this.#clock.monotonicMs());
     if (!this.#isInPart) this.#beginNext();
   }
 
-  #beginPart(): void {
+  #beginPart(nowMs: number): void {
+    this.#partStartMs = nowMs;
     this.#isInPart = true;
     this.#clock.afterReactions(this.#onPartEnd);
   }
@@ -90,14 +91,13 @@ export class TurnSlices {
   #beginNext(): void {
     const nowMs = this.#clock.monotonicMs();
     const isLast = this.#waiting.isEmpty || nowMs >= this.#sliceEndMs;
-    if (isLast || nowMs >= this.#holdEndMs) this.#release(nowMs);
+    if (isLast || nowMs - this.#partStartMs >= LONG_PART_MS) this.#release();
     if (isLast) return;
-    this.#beginPart();
+    this.#beginPart(nowMs);
     this.#waiting.shift()?.();
   }
 
-  #release(nowMs: number): void {
-    this.#holdEndMs = nowMs + HOLD_MS;
+  #release(): void {
     if (this.#held.size === 0) return;
     const held = [...this.#held];
     this.#held.clear();
