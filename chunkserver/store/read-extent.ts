@@ -41,7 +41,7 @@ export async function readExtentAgain(
   first?: ExtentRead,
 ): Promise<ExtentRead> {
   let result = first;
-  for (const again of [use === "keep" ? "pass" : "keep", use] as const) {
+  for (const again of [use === "keep" ? "disk" : "keep", use] as const) {
     const next = await attempt(target, () => file.readAgain(target, offsetBytes, again));
     if (next.kind === "whole") return next;
     // The file has no name: its chunk was stored again or purged.

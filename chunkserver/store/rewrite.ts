@@ -69,10 +69,10 @@ async function copyChunk(
     if (!record.extents.every((extent) => extent.file === from && isPacked(extent.file))) {
       return null; // The chunk was moved, or stored again, after the list was read.
     }
-    await reader.read(bytes, 0);
+    await reader.read(bytes, 0, "disk");
     let corrupt = firstCorruptBlock(deps.hasher, bytes, reader.hashes());
     if (corrupt >= 0) {
-      await reader.readAgain(bytes, 0); // The disk may have what the page cache does not.
+      await reader.readAgain(bytes, 0);
       corrupt = firstCorruptBlock(deps.hasher, bytes, reader.hashes());
     }
     if (corrupt >= 0) {

@@ -2,6 +2,7 @@ import fs from "node:fs";
 import { assert } from "../base/assert.ts";
 import type { CacheUse, DiskFile } from "../ports/disk.ts";
 import { diskError, errnoOf } from "./disk-error.ts";
+import { PAGE_BYTES, returnScratch, roundUp, takeScratch } from "./page-memory.ts";
 import { directBytesOf, SecondDescriptor } from "./second-descriptor.ts";
 
 /** The unit of `st_blocks` in bytes, independent of the file system's block size: stat(2). */
@@ -150,9 +151,32 @@ export class NodeDiskFile implements DiskFile {
         const settle = this.#settle("read", resolve, reject);
         fs.read(descriptor, target, 0, length, offsetBytes, settle);
       });
-    const directBytes = use === "pass" ? directBytesOf(target, offsetBytes) : 0;
+    if (use === "keep") return read(this.#descriptor, target.length);
+    const directBytes = directBytesOf(target, offsetBytes);
     if (directBytes > 0) return this.#tryDirect(read, directBytes, target.length);
+    if (use === "disk") return this.#readAround(target, offsetBytes);
     return read(this.#descriptor, target.length);
+  }
+
+  /** Reads the whole pages around the start of a range past the page cache, and copies its bytes. */
+  async #readAround(target: Uint8Array, offsetBytes: number): Promise<number> {
+    const skipBytes = offsetBytes % PAGE_BYTES;
+    const scratch = takeScratch();
+    try {
+      const wanted = Math.min(target.length, scratch.length - skipBytes);
+      const read = (descriptor: number, length: number): Promise<number> =>
+        new Promise((resolve, reject) => {
+          const settle = this.#settle("read", resolve, reject);
+          fs.read(descriptor, scratch, 0, length, offsetBytes - skipBytes, settle);
+        });
+      const pagesBytes = roundUp(skipBytes + wanted, PAGE_BYTES);
+      const count = (await this.#tryDirect(read, pagesBytes, pagesBytes)) - skipBytes;
+      const found = Math.max(0, Math.min(count, wanted));
+      target.set(scratch.subarray(skipBytes, skipBytes + found));
+      return found;
+    } finally {
+      returnScratch(scratch);
+    }
   }
 
   #writeOnce(bytes: Uint8Array, offsetBytes: number, use: CacheUse): Promise<number> {
@@ -185,7 +209,7 @@ export class NodeDiskFile implements DiskFile {
     } catch (error) {
       // Direct I/O needs a larger unit than a page, or the file system refuses the call.
       if (errnoOf((error as Error).cause) !== "EINVAL") throw error;
-      await this.#direct.disable();
+      this.#direct.disable();
       return call(this.#descriptor, lengthBytes);
     }
   }

@@ -55,6 +55,23 @@ export function isAtPage(bytes: Uint8Array): boolean {
   return bytes.byteOffset % PAGE_BYTES === 0 && arenas.has(bytes.buffer);
 }
 
-function roundUp(bytes: number, unit: number): number {
+/** Length of a scratch buffer: the largest small chunk and a page. */
+const SCRATCH_BYTES = 1024 * 1024 + PAGE_BYTES;
+/** Free scratch buffers: as many as were used at the same time. Their arenas are never freed. */
+const scratchBuffers: Uint8Array[] = [];
+const scratchMemory = new PageMemory();
+
+/** Returns a buffer for a direct read, at a page boundary. The caller returns it. */
+export function takeScratch(): Uint8Array {
+  return scratchBuffers.pop() ?? scratchMemory.allocate(SCRATCH_BYTES);
+}
+
+/** Takes back a buffer of `takeScratch` that no call uses. */
+export function returnScratch(buffer: Uint8Array): void {
+  scratchBuffers.push(buffer);
+}
+
+/** Returns `bytes` rounded up to a multiple of `unit`. */
+export function roundUp(bytes: number, unit: number): number {
   return Math.ceil(bytes / unit) * unit;
 }

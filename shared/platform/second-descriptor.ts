@@ -26,6 +26,7 @@ export class SecondDescriptor {
   readonly #descriptor: number;
   readonly #flags: number | null;
   #opening: Promise<number | null> | null = null;
+  #isDisabled = false;
 
   /**
    * @param flags the flags that `descriptor` was opened with
@@ -41,20 +42,21 @@ export class SecondDescriptor {
    * Resolves to the descriptor, or to null if the system or the file system does not support it.
    */
   get(): Promise<number | null> {
+    if (this.#isDisabled) return Promise.resolve(null);
     this.#opening ??= this.#open();
     return this.#opening;
   }
 
   /**
-   * Closes the descriptor permanently, because the file system refused a call. `get` then returns
-   * null.
+   * Ends the use of the descriptor, because the file system refused a call: `get` returns null from
+   * now on. It stays open until `close`, because other calls may be using it: its number could belong
+   * to another file in the meantime.
    */
-  async disable(): Promise<void> {
-    const opening = this.#opening;
-    this.#opening = Promise.resolve(null);
-    await close(await opening);
+  disable(): void {
+    this.#isDisabled = true;
   }
 
+  /** Closes the descriptor. No call may be using it. */
   async close(): Promise<void> {
     await close((await this.#opening) ?? null);
   }

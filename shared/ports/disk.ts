@@ -58,8 +58,11 @@ export interface DiskEntry {
 /**
  * Whether bytes should be in the system's page cache. `pass`: they will probably not be read soon,
  * so the call may bypass the cache. Affects only speed.
+ *
+ * `disk`, for reads only: the bytes come from the disk and not from the cache, for any length
+ * and alignment, if the file system can do that. For a check of what the disk has.
  */
-export type CacheUse = "keep" | "pass";
+export type CacheUse = "keep" | "pass" | "disk";
 
 /**
  * An open file. All offsets and lengths are in bytes. Calls on one file may run at the same time.

@@ -1,14 +1,20 @@
 import assert from "node:assert/strict";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { readdir, readlink } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { NodeDisk } from "../../../shared/platform/node-disk.ts";
 import { isAtPage, PageMemory } from "../../../shared/platform/page-memory.ts";
-import { directBytesOf } from "../../../shared/platform/second-descriptor.ts";
+import { directBytesOf, SecondDescriptor } from "../../../shared/platform/second-descriptor.ts";
 import type { CacheUse } from "../../../shared/ports/disk.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 
 const KIB = 1024;
+
+/** Returns the bytes that this process has read from storage and not from the page cache: proc(5). */
+function storageBytesRead(): number {
+  return Number(/^read_bytes: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1]);
+}
 
 describe("PageMemory", () => {
   it("aligns large buffers to pages, even after the first arena is full", () => {
@@ -65,7 +71,7 @@ describe("direct I/O", () => {
         endBytes = Math.max(endBytes, offset + bytes.length);
         continue;
       }
-      const count = await file.read(bytes, offset, use);
+      const count = await file.read(bytes, offset, random.fraction() < 0.3 ? "disk" : use);
       assert.equal(count, Math.max(0, Math.min(bytes.length, endBytes - offset)));
       const part = expected.subarray(offset, offset + count);
       assert.ok(Buffer.from(bytes.buffer, bytes.byteOffset, count).equals(part));
@@ -74,6 +80,53 @@ describe("direct I/O", () => {
     await file.close();
     const found = await disk.readFile("f");
     assert.ok(Buffer.from(found).equals(expected.subarray(0, endBytes)));
+  });
+
+  it("reads from the disk and not from the cache if asked to, at any offset and length", async (context) => {
+    await using directory = await TempDirectory.make();
+    const disk = new NodeDisk(directory.path);
+    const file = await disk.open("f", "create");
+    const content = disk.allocate(256 * KIB);
+    for (let index = 0; index < content.length; index += 1) content[index] = index % 251;
+    await file.write([content], 0);
+    await file.sync();
+    const read = async (offset: number, lengthBytes: number, use: CacheUse): Promise<number> => {
+      const before = storageBytesRead();
+      const target = new Uint8Array(lengthBytes);
+      assert.equal(await file.read(target, offset, use), lengthBytes);
+      assert.ok(Buffer.from(target).equals(content.subarray(offset, offset + lengthBytes)));
+      return storageBytesRead() - before;
+    };
+    if ((await read(0, 4096, "disk")) === 0) {
+      await file.close();
+      context.skip("the file system of the test directory has no direct I/O");
+      return;
+    }
+    assert.equal(await read(5000, 3000, "keep"), 0, "the cache has the bytes");
+    for (const [offset, lengthBytes] of [
+      [5000, 3000],
+      [0, 10],
+      [256 * KIB - 100, 100],
+      [4095, 200_000],
+    ] as const) {
+      assert.ok((await read(offset, lengthBytes, "disk")) >= lengthBytes);
+    }
+    await file.close();
+  });
+
+  it("keeps a descriptor open that the file system refused, as long as calls use it", async () => {
+    await using directory = await TempDirectory.make();
+    const path = `${directory.path}/f`;
+    const descriptor = openSync(path, "w+");
+    const second = new SecondDescriptor(descriptor, constants.O_RDWR, constants.O_DSYNC);
+    const used = await second.get();
+    assert.ok(used !== null);
+    second.disable();
+    assert.equal(await second.get(), null);
+    assert.equal(fstatSync(used).ino, fstatSync(descriptor).ino);
+    await second.close();
+    assert.throws(() => fstatSync(used), /EBADF/);
+    closeSync(descriptor);
   });
 
   it("makes a durable write and the writes before it durable in one step", async () => {
