@@ -52,6 +52,11 @@ export const chunkserverConfigSchema = v.strictObject({
   readBytesInFlightMax: v.optional(v.pipe(bytesCountSchema, v.minValue(4 * MIB)), 64 * MIB),
   /** Copy orders of the master that run at the same time. */
   copiesAtOnceMax: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64)), 4),
+  /**
+   * Time in milliseconds after which an operation of the disk hangs: the disk then counts as failed.
+   * Longer than any sync of a busy disk takes.
+   */
+  diskTimeoutMs: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1_000)), 60_000),
   /** Time in milliseconds for which a graceful stop waits for the calls in progress. */
   stopGraceMs: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 10_000),
 });
@@ -77,6 +82,7 @@ export const CHUNKSERVER_CONFIG_HELP: Readonly<Record<keyof ChunkserverConfig, s
   writeBytesInFlightMax: "memory for the bodies of writes (256MiB)",
   readBytesInFlightMax: "memory for read buffers (64MiB)",
   copiesAtOnceMax: "copy orders of the master that run at the same time (4)",
+  diskTimeoutMs: "how long the disk may take for an operation before it counts as failed (60s)",
   stopGraceMs: "how long a graceful stop waits for the calls in progress (10s)",
 };
 

@@ -145,6 +145,7 @@ function openStore(
     log: env.log.child({ part: "store" }),
     expected: { serverId: config.serverId ?? null, clusterId: config.clusterId ?? null },
     reserveBytesFor: (totalBytes) => reserveBytesFor(config, totalBytes),
+    diskTimeoutMs: config.diskTimeoutMs,
   });
 }
 

@@ -55,6 +55,8 @@ export interface IndexOperation {
 
 /** Callbacks of a `ChunkIndex`. */
 export interface IndexEvents {
+  /** Runs the commit of the store. Notices one that hangs. */
+  readonly runCommit: (commit: () => Promise<void>) => Promise<void>;
   /**
    * Throws if the disk accepts no writes. Called directly before each commit in which an operation
    * promises that bytes are durable: it adds extents to a record or raises an intent, after which
@@ -216,7 +218,9 @@ export class ChunkIndex {
     }
     try {
       if (this.#failure !== null) throw this.#failure;
-      if (storeChanges.length > 0) await this.#store.commit(storeChanges);
+      if (storeChanges.length > 0) {
+        await this.#events.runCommit(() => this.#store.commit(storeChanges));
+      }
     } catch (error) {
       this.#onCommitFailed(error);
       for (const pending of applied) pending.failed(error);

@@ -261,8 +261,9 @@ export class ChunkStore implements AsyncDisposable {
   }
 
   /** Removes the losses that are final, after the master has answered their report. */
-  answerLosses(report: LossReport, answer: LossAnswer): Promise<void> {
-    return this.#deps.losses.answered(report, answer);
+  async answerLosses(report: LossReport, answer: LossAnswer): Promise<void> {
+    // The heartbeats must not wait for a commit on a disk that may hang. The losses are reported again.
+    if (this.failure === null) await this.#deps.losses.answered(report, answer);
   }
 
   /** Number of chunks whose bytes the disk could not read at their last read. */

@@ -10,6 +10,7 @@ import { sameExtents } from "./chunk-record.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import { ChunkTotals } from "./chunk-totals.ts";
 import { DiskHealth } from "./disk-health.ts";
+import { DiskLanes } from "./disk-lanes.ts";
 import { ExtentFiles } from "./extent-files.ts";
 import {
   type DiskIdentity,
@@ -20,6 +21,7 @@ import {
   writeIdentity,
 } from "./identity.ts";
 import { IDENTITY_KEY } from "./index-keys.ts";
+import { LimitedDisk } from "./limited-disk.ts";
 import { LossReports } from "./loss-reports.ts";
 import { PackedFiles } from "./packed-files.ts";
 import { recover } from "./recover.ts";
@@ -42,6 +44,8 @@ export interface StoreOptions {
   readonly expected: ExpectedIdentity;
   /** Returns the free space that new chunks must leave on a disk of `totalBytes`. */
   readonly reserveBytesFor: (totalBytes: number) => number;
+  /** Time in milliseconds after which an operation of the disk hangs. */
+  readonly diskTimeoutMs: number;
 }
 
 /**
@@ -50,15 +54,21 @@ export interface StoreOptions {
  * @throws {AshlarError} WRONG_IDENTITY, STORE_CORRUPT, VERSION_MISMATCH with a hint if the
  *   directory does not match its identity. An emptied disk is an error, never an empty inventory.
  */
-export async function openChunkStore(options: StoreOptions): Promise<ChunkStore> {
-  const { disk } = options;
+export async function openChunkStore(storeOptions: StoreOptions): Promise<ChunkStore> {
+  const { clock, log, diskTimeoutMs: timeoutMs } = storeOptions;
+  let onHung = (error: AshlarError): void =>
+    log.error("The disk hangs while the store is opened", { error });
+  const lanes = new DiskLanes({ clock, timeoutMs, onHung: (error) => onHung(error) });
+  const disk = new LimitedDisk(storeOptions.disk, lanes);
+  const options = { ...storeOptions, disk };
   await disk.makeDirectory(".");
   const found = await openIdentity(options, options.expected);
   const store = await openIndexStore(options.stores);
   try {
     const identity = await joinIndex(disk, store, found);
     const totals = new ChunkTotals();
-    const deps = makeDeps(options, store, { identity, totals });
+    const deps = makeDeps(options, store, { identity, totals, lanes });
+    onHung = (error) => deps.health.fail(error);
     await Promise.all([deps.quarantine.prepare(), deps.garbage.prepare()]);
     await recover(deps, totals);
     return new ChunkStore(deps, identity, totals);
@@ -118,7 +128,11 @@ async function joinIndex(
 function makeDeps(
   options: StoreOptions,
   store: OrderedStore,
-  state: { readonly identity: DiskIdentity; readonly totals: ChunkTotals },
+  state: {
+    readonly identity: DiskIdentity;
+    readonly totals: ChunkTotals;
+    readonly lanes: DiskLanes;
+  },
 ): StoreDeps {
   const { disk, clock, hasher, log, reserveBytesFor } = options;
   const { serverId } = state.identity;
@@ -132,6 +146,7 @@ function makeDeps(
   });
   const packed = new PackedFiles(files);
   const index = new ChunkIndex(store, {
+    runCommit: (commit) => state.lanes.run("commit", "commit to the chunk index", commit),
     requireWritable: () => health.requireWritable(),
     onCommitted: (changes) => {
       for (const change of changes) {

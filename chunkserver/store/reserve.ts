@@ -10,6 +10,8 @@ export type SpacePurpose = "write" | "copy";
 
 /** Time for which a measured free space is used, in milliseconds. */
 const SAMPLE_MS = 200;
+/** Time for which a call waits for a new sample, if there is an older one. */
+const SAMPLE_WAIT_MS = 1_000;
 /**
  * Time in milliseconds for which no chunk is accepted after a write was refused with NO_SPACE, even
  * if the file system reports free bytes: inodes or a quota may be exhausted. After this time a
@@ -50,6 +52,7 @@ export class Reserve {
   readonly #reserveBytesFor: (totalBytes: number) => number;
   #sample: DiskSpace | null = null;
   #sampledAtMs = 0;
+  #sampling: Promise<void> | null = null;
   #writtenSinceSample = 0;
   /** Claimed by writes in progress and not yet written. */
   #claimedBytes = 0;
@@ -156,13 +159,38 @@ export class Reserve {
     this.#log.info("The disk has room again", fields);
   }
 
+  async #takeSample(): Promise<void> {
+    try {
+      this.#sample = await this.#disk.space();
+      this.#sampledAtMs = this.#clock.monotonicMs();
+      this.#writtenSinceSample = 0;
+    } finally {
+      this.#sampling = null;
+    }
+  }
+
+  /** Waits for a new sample. The old one is used if the disk hangs, so that heartbeats continue. */
+  async #waitForSample(sampling: Promise<void>): Promise<void> {
+    const waiting = new AbortController();
+    const { signal } = waiting;
+    try {
+      await Promise.race([
+        sampling.catch(() => {}), // The error of another call of the disk shows the failure.
+        this.#clock.sleep(SAMPLE_WAIT_MS, signal).catch(() => {}),
+      ]);
+    } finally {
+      waiting.abort();
+    }
+  }
+
   async #free(): Promise<FreeSpace> {
     const nowMs = this.#clock.monotonicMs();
     if (this.#sample === null || nowMs - this.#sampledAtMs > SAMPLE_MS) {
-      this.#sampledAtMs = nowMs;
-      this.#sample = await this.#disk.space();
-      this.#writtenSinceSample = 0;
+      this.#sampling ??= this.#takeSample();
+      if (this.#sample === null) await this.#sampling;
+      else await this.#waitForSample(this.#sampling);
     }
+    assert(this.#sample !== null, "a sample was taken");
     const { totalBytes, availableBytes, ...disk } = this.#sample;
     const unwrittenBytes = availableBytes - this.#writtenSinceSample;
     const freeBytes = Math.max(0, unwrittenBytes - this.#claimedBytes);

@@ -15,6 +15,7 @@ import { convertStore } from "./lmdb-convert.ts";
 import { type Database, openDatabase } from "./lmdb-database.ts";
 import { lmdbCommitError } from "./lmdb-error.ts";
 import { inspectStore, NEW_STORE_BYTES, withOpeningMarker } from "./lmdb-inspect.ts";
+import { LOCK_BYTES, withLockInMemory } from "./lmdb-lock.ts";
 import { availableBytesOf, RESERVE_BYTES } from "./lmdb-space.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { type RangeRest, rangeInBatches } from "./range-batches.ts";
@@ -29,9 +30,6 @@ const REMOVAL_RESERVE_BYTES = 1024 * 1024;
  * Estimated bytes per change besides key and value: LMDB rewrites whole pages and their ancestors.
  */
 const CHANGE_OVERHEAD_BYTES = 64;
-
-/** More than the size of lmdb's lock file with the default of 126 readers (8,272 bytes). */
-const LOCK_BYTES = 3 * 4096;
 
 /** LMDB environments, each in its own directory below `path`. */
 export class LmdbStores implements OrderedStores {
@@ -65,7 +63,9 @@ export class LmdbStores implements OrderedStores {
         this.#onConvert(path);
         await convertStore(this.#disk, path, name);
       }
-      const database = await withOpeningMarker(path, () => openDatabase(path));
+      const database = await withOpeningMarker(path, () =>
+        withLockInMemory(path, () => openDatabase(path)),
+      );
       await this.#disk.syncDirectory(name);
       return new LmdbStore(database, {
         path,

@@ -327,6 +327,7 @@ async function indexWith(numbers: readonly number[]): Promise<ChunkIndex> {
   const store = await new MemoryStores().open("index");
   const ignore = () => {};
   const index = new ChunkIndex(store, {
+    runCommit: (commit) => commit(),
     requireWritable: ignore,
     onCommitted: ignore,
     onLost: ignore,

@@ -18,6 +18,7 @@ async function makeLosses(stores = new MemoryStores()) {
   const clock = new VirtualClock();
   const store = await stores.open("index");
   const index: ChunkIndex = new ChunkIndex(store, {
+    runCommit: (commit) => commit(),
     requireWritable: () => {},
     onCommitted: () => {},
     onLost: (id, intentIndex) => losses.note(id, intentIndex),

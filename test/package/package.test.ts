@@ -10,7 +10,7 @@ import { installTarball, type PackedPackage, packRepository, run } from "./npm.t
 /** Everything that the package may contain. */
 const ALLOWED = [
   /^(?:README\.md|CHANGELOG\.md|LICENSE|NOTICE|package\.json)$/,
-  /^scripts\/ashlar$/,
+  /^scripts\/ashlar\.cjs$/,
   /^dist\/sbom\.spdx\.json$/,
   /^dist\/(?:client|shared)(?:\/[a-z0-9-]+){1,3}\.(?:js|d\.ts)$/,
   /^dist\/(?:master|chunkserver)(?:\/[a-z0-9-]+){1,2}\.js$/,
@@ -98,7 +98,7 @@ describe("the packed package", () => {
     assert.deepEqual(others, []);
     for (const entry of [
       ...ENTRIES,
-      "scripts/ashlar",
+      "scripts/ashlar.cjs",
       "LICENSE",
       "NOTICE",
       "dist/sbom.spdx.json",

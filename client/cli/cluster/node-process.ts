@@ -22,10 +22,10 @@ interface ProcessRecord {
 }
 
 /**
- * Returns the path of the launcher, scripts/ashlar, relative to this file in client/ or in dist/.
+ * Returns the path of the launcher, scripts/ashlar.cjs, relative to this file in client/ or in dist/.
  */
 async function launcherPath(): Promise<string> {
-  for (const up of ["../../../scripts/ashlar", "../../../../scripts/ashlar"]) {
+  for (const up of ["../../../scripts/ashlar.cjs", "../../../../scripts/ashlar.cjs"]) {
     const path = fileURLToPath(new URL(up, import.meta.url));
     try {
       await readFile(path);
@@ -34,7 +34,10 @@ async function launcherPath(): Promise<string> {
       // Try the other path.
     }
   }
-  throw new AshlarError("INTERNAL", "Cannot find scripts/ashlar in the directory of this program");
+  throw new AshlarError(
+    "INTERNAL",
+    "Cannot find scripts/ashlar.cjs in the directory of this program",
+  );
 }
 
 /** Returns the pid of the node's process; null if it is not running. */

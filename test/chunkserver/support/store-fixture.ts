@@ -21,6 +21,7 @@ export function openTestStore(
     log: new MemoryLog(),
     expected: { serverId: null, clusterId: null },
     reserveBytesFor: () => 0,
+    diskTimeoutMs: 60_000,
     ...options,
   });
 }

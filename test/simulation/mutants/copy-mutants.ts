@@ -73,6 +73,19 @@ export const COPY_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/chunkserver/failed-sync.test.ts"),
   },
   {
+    name: "lane-without-limit",
+    bug: "A kind of disk operation takes more places than it has",
+    breaks: "docs/operations.md: a disk that hangs holds a limited number of threads",
+    edits: [
+      {
+        file: "chunkserver/store/disk-lanes.ts",
+        find: "    if (next === undefined) this.#takenCount -= 1;\n    else next.start();",
+        replace: "    this.#takenCount -= 1;\n    next?.start();",
+      },
+    ],
+    caughtBy: inTest("test/chunkserver/disk-lanes.test.ts"),
+  },
+  {
     name: "error-condemns-copy",
     bug: "A read error of the disk counts as the loss of the copy",
     breaks: "docs/decisions/0025: a copy that the disk cannot read is kept",
