@@ -19,6 +19,12 @@ const STALL_TIMEOUT_MS = 15_000;
  * stalled server detects the stall first and reports the right server.
  */
 const STALL_TIMEOUT_MS_PER_HOP = 5_000;
+/**
+ * The same for a seal: no message arrives while a server syncs the chunk, which a busy disk delays. With
+ * all later servers of the longest chain (7) it is below the 60 s of the writer, which then knows the server.
+ */
+const SEAL_TIMEOUT_MS = 40_000;
+const SEAL_TIMEOUT_MS_PER_HOP = 3_000;
 const CONNECT_TIMEOUT_MS = 3_000;
 
 /** A write chain is broken at the server `serverId`. */
@@ -70,7 +76,8 @@ export interface NextHopDeps {
 export class NextHop {
   readonly #server: ServerLocation;
   readonly #clock: Clock;
-  readonly #stallTimeoutMs: number;
+  #stallTimeoutMs: number;
+  readonly #sealTimeoutMs: number;
   readonly #events: NextHopEvents;
   readonly #opened = new Deferred<void>();
   readonly #sealed = new Deferred<readonly Receipt[]>();
@@ -96,6 +103,7 @@ export class NextHop {
     this.#events = events;
     const hopsAfter = open.intent.servers.length - open.position;
     this.#stallTimeoutMs = STALL_TIMEOUT_MS + STALL_TIMEOUT_MS_PER_HOP * hopsAfter;
+    this.#sealTimeoutMs = SEAL_TIMEOUT_MS + SEAL_TIMEOUT_MS_PER_HOP * hopsAfter;
   }
 
   /** Rejects with a ChainBrokenError when the chain breaks. Never resolves. */
@@ -160,6 +168,7 @@ export class NextHop {
   async seal(head: Extract<WriteUp, { kind: "seal" }>): Promise<readonly Receipt[]> {
     this.#progressMs = this.#clock.monotonicMs();
     this.#isWaiting = true;
+    this.#stallTimeoutMs = this.#sealTimeoutMs;
     this.#stream?.send(head).catch(() => {}); // The reason is reported by `#read`.
     return await Promise.race([this.#sealed.promise, this.broken]);
   }

@@ -142,6 +142,11 @@ async function keyOfIntent(
 }
 
 function logBreak(deps: ReceiveDeps, open: WriteOpen, broken: ChainBrokenError): void {
+  const isSender = broken.serverId === deps.store.serverId && broken.cause === undefined;
+  if (isSender && broken.error.code === "CHUNK_CORRUPT") {
+    const reason = broken.error.message;
+    deps.log.error("This server sent a corrupt block: check its memory and network", { reason });
+  }
   deps.log.warn("A write chain broke", {
     writeId: open.writeId,
     position: open.position,
@@ -268,7 +273,10 @@ class ChunkWrite {
       await fillPartial(this.#deps, lease, source, { timeoutMs: context.remainingMs(), signal });
     } catch (error) {
       // If the rest of the chain broke during the fill, the writer needs that error.
-      throw broken.signal.aborted ? broken.signal.reason : error;
+      if (broken.signal.aborted) throw broken.signal.reason;
+      const sender = open.intent.servers.find(({ address }) => address === fillFrom);
+      if (sender === undefined || !isAshlarError(error, "CHUNK_CORRUPT")) throw error;
+      throw toChainBrokenError(sender.serverId, error);
     }
   }
 
@@ -312,11 +320,21 @@ class ChunkWrite {
       );
     }
     const corrupt = firstCorruptBlock(this.#deps.hasher, body, head.hashes);
-    if (corrupt < 0) return;
-    throw new AshlarError(
-      "CHUNK_CORRUPT",
-      `Cannot accept block ${head.offsetBytes / BLOCK_BYTES + corrupt}: it does not match its hash`,
-    );
+    if (corrupt >= 0) throw this.#corruptBlock(head.offsetBytes / BLOCK_BYTES + corrupt);
+  }
+
+  /**
+   * Returns the error of a block that does not match its hash. The chain is broken at the server that
+   * sent the block, which has verified it before: blamed, this server would be replaced and the sender
+   * would corrupt the next write. The first server blames itself, because the writer is no server.
+   */
+  #corruptBlock(block: number): Error {
+    const { intent, position } = this.#call.open;
+    const sender = intent.servers[position - 1];
+    const from = sender === undefined ? "the writer" : `server ${sender.serverId}`;
+    const message = `Cannot accept block ${block} from ${from}: it does not match its hash`;
+    const error = new AshlarError("CHUNK_CORRUPT", message);
+    return sender === undefined ? error : toChainBrokenError(sender.serverId, error);
   }
 
   /** Writes and forwards a frame, then releases its slab. */

@@ -19,6 +19,8 @@ export interface OpenOptions {
   readonly sizeHintBytes?: number | null;
   readonly resumeAtBytes?: number;
   readonly fillFrom?: string | null;
+  /** Position of the server in the chain. The test is the server before it. Default: 0. */
+  readonly position?: number;
 }
 
 /** The client side of one write chain, without retries. */
@@ -28,7 +30,8 @@ export class TestWrite {
 
   constructor(connection: Connection, options: OpenOptions) {
     const { writeId, intent, sizeHintBytes = null, resumeAtBytes = 0, fillFrom = null } = options;
-    const open = { writeId, intent, position: 0, sizeHintBytes, resumeAtBytes, fillFrom };
+    const { position = 0 } = options;
+    const open = { writeId, intent, position, sizeHintBytes, resumeAtBytes, fillFrom };
     this.stream = connection.open(writeChunk, open, STREAM_OPTIONS);
   }
 

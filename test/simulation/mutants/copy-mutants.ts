@@ -73,6 +73,20 @@ export const COPY_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/chunkserver/failed-sync.test.ts"),
   },
   {
+    name: "detector-blamed",
+    bug: "A server of a write chain that finds a corrupt block blames itself",
+    breaks: "docs/wire-protocol.md: the chain is broken at the server that sent the block",
+    edits: [
+      {
+        file: "chunkserver/pipeline/receive-chunk.ts",
+        find: "sender === undefined ? error : toChainBrokenError(sender.serverId, error)",
+        replace:
+          "sender === undefined ? error : toChainBrokenError(intent.servers[position]?.serverId ?? sender.serverId, error)",
+      },
+    ],
+    caughtBy: inTest("test/chunkserver/chain-blame.test.ts"),
+  },
+  {
     name: "lane-without-limit",
     bug: "A kind of disk operation takes more places than it has",
     breaks: "docs/operations.md: a disk that hangs holds a limited number of threads",
