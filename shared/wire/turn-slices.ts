@@ -21,14 +21,17 @@ const LONG_PART_MS = 0.5;
 export class TurnSlices {
   readonly #clock: Clock;
   readonly #waiting = new TurnQueue();
-  /** Resolves in the turn after that of the last slice. Null: no part has started in this turn. */
+  /**
+   * Time of the parts since the last end of a slice, in milliseconds. They may have been in several turns: a
+   * server with short parts need not observe each turn.
+   */
+  #sliceMs = 0;
+  /** Resolves in the turn after that in which the slice has ended. Null: it has not ended. */
   #turning: Promise<void> | null = null;
-  /** Monotonic time at which the slice of this turn ends. */
-  #sliceEndMs = 0;
   #isInPart = false;
-  readonly #held = new Set<() => void>();
   /** Monotonic time at which the part that runs has begun. */
   #partStartMs = 0;
+  readonly #held = new Set<() => void>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -36,11 +39,8 @@ export class TurnSlices {
 
   /** Begins a part in this call if no other one waits and the slice is not over. Returns whether. */
   tryBegin(): boolean {
-    if (this.#isInPart || !this.#waiting.isEmpty) return false;
-    const nowMs = this.#clock.monotonicMs();
-    if (this.#turning === null) this.#beginSlice(nowMs);
-    else if (nowMs >= this.#sliceEndMs) return false;
-    this.#beginPart(nowMs);
+    if (this.#isInPart || this.#turning !== null || !this.#waiting.isEmpty) return false;
+    this.#beginPart(this.#clock.monotonicMs());
     return true;
   }
 
@@ -65,18 +65,6 @@ export class TurnSlices {
     else task();
   }
 
-  #beginSlice(nowMs: number): void {
-    this.#sliceEndMs = nowMs + SLICE_MS;
-    this.#turning = this.#clock.yieldTurn().then(() => this.#nextTurn());
-  }
-
-  #nextTurn(): void {
-    this.#turning = null;
-    if (this.#waiting.isEmpty) return;
-    this.#beginSlice(this.#clock.monotonicMs());
-    if (!this.#isInPart) this.#beginNext();
-  }
-
   #beginPart(nowMs: number): void {
     this.#partStartMs = nowMs;
     this.#isInPart = true;
@@ -84,15 +72,23 @@ export class TurnSlices {
   }
 
   readonly #onPartEnd = (): void => {
+    const nowMs = this.#clock.monotonicMs();
+    const partMs = nowMs - this.#partStartMs;
     this.#isInPart = false;
-    this.#beginNext();
+    this.#sliceMs += partMs;
+    if (this.#sliceMs >= SLICE_MS) this.#turning = this.#clock.yieldTurn().then(this.#onTurn);
+    const isLast = this.#turning !== null || this.#waiting.isEmpty;
+    if (isLast || partMs >= LONG_PART_MS) this.#release();
+    if (!isLast) this.#beginNext(nowMs);
   };
 
-  #beginNext(): void {
-    const nowMs = this.#clock.monotonicMs();
-    const isLast = this.#waiting.isEmpty || nowMs >= this.#sliceEndMs;
-    if (isLast || nowMs - this.#partStartMs >= LONG_PART_MS) this.#release();
-    if (isLast) return;
+  readonly #onTurn = (): void => {
+    this.#turning = null;
+    this.#sliceMs = 0;
+    if (!this.#waiting.isEmpty) this.#beginNext(this.#clock.monotonicMs());
+  };
+
+  #beginNext(nowMs: number): void {
     this.#beginPart(nowMs);
     this.#waiting.shift()?.();
   }

@@ -126,13 +126,13 @@ async function startLeader() {
   };
   /** Resumes all waits, and runs turns until `isDone` or no work is left. Returns the reads of each turn. */
   const run = async (isDone = (): boolean => false): Promise<readonly number[]> => {
-    await new Promise((resolve) => setImmediate(resolve));
     while (!isDone()) {
-      readsOfTurns.push(0);
       const resumed = waiting.splice(0);
       for (const resume of resumed) resume();
+      await new Promise((resolve) => setImmediate(resolve));
+      readsOfTurns.push(0);
       const hasRun = await clock.step(clock.monotonicMs() + READ_MS);
-      if (!hasRun && resumed.length === 0) break;
+      if (!hasRun && resumed.length === 0 && waiting.length === 0) break;
     }
     return readsOfTurns.splice(0, readsOfTurns.length, 0).filter((count) => count > 0);
   };
