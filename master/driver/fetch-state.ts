@@ -24,7 +24,7 @@ import { GuardedStream } from "./guarded-stream.ts";
 import type { StateDirectory } from "./member-storage.ts";
 import { PartsReceiver } from "./parts-receiver.ts";
 import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
-import { type PartsHead, type SendPartsOptions, sendParts } from "./snapshot-parts.ts";
+import { type PartsHead, type PartsSettings, sendParts } from "./snapshot-parts.ts";
 import type { StateHolder } from "./state-holder.ts";
 
 /**
@@ -67,7 +67,7 @@ export const raftFetchState = defineStream("raft.fetch-state", BY_MASTERS, {
 type FetchHead = v.InferOutput<typeof beginSchema> | PartsHead;
 
 /** Options of `serveState`. */
-export interface ServeStateOptions extends SendPartsOptions {
+export interface ServeStateOptions extends PartsSettings {
   readonly machine: StateMachine;
   /** Smallest index that is useful to the requesting member. */
   readonly indexMin: number;
@@ -95,7 +95,8 @@ export async function serveState(
       );
     }
     await guarded.send({ kind: "begin", index: snapshot.index, term: snapshot.term });
-    await sendParts(snapshot, options, (head, body) => guarded.send(head, body));
+    const turn = (): Promise<void> => options.clock.yieldTurn();
+    await sendParts(snapshot, { ...options, turn }, (head, body) => guarded.send(head, body));
     guarded.end();
   } finally {
     snapshot.release();

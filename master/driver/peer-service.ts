@@ -19,7 +19,7 @@ import {
   type OwnIdentity,
 } from "./peer-handshake.ts";
 import { type BackupStream, type ServeBackupOptions, serveBackup } from "./serve-backup.ts";
-import type { SendPartsOptions, SnapshotHead } from "./snapshot-parts.ts";
+import type { PartsSettings, SendPartsOptions, SnapshotHead } from "./snapshot-parts.ts";
 import type { SnapshotOpening, SnapshotReceiver } from "./snapshot-receiver.ts";
 
 type NoFields = Record<string, never>;
@@ -27,7 +27,7 @@ type AnyStream = Pick<Stream<unknown, unknown>, "cancel">;
 type FetchStream = Parameters<typeof serveState>[0];
 
 /** Dependencies and settings of a PeerService. */
-export interface PeerServiceOptions extends SendPartsOptions {
+export interface PeerServiceOptions extends PartsSettings {
   readonly own: OwnIdentity;
   readonly incarnations: IncarnationRegister;
   readonly founding: Founding;
@@ -202,7 +202,10 @@ export class PeerService {
   }
 
   /** Sends a backup to a client. A client is no peer, so there is no sender to check. */
-  async backup(stream: BackupStream, headFields: ServeBackupOptions["headFields"]): Promise<void> {
+  async backup(
+    stream: BackupStream,
+    call: Pick<ServeBackupOptions, "headFields"> & Pick<SendPartsOptions, "turn">,
+  ): Promise<void> {
     if (this.#stopReason !== null) throw this.#stopReason;
     if (this.#backupCount >= BACKUPS_MAX) {
       throw new AshlarError(
@@ -211,7 +214,7 @@ export class PeerService {
       );
     }
     const machine = this.#options.machine();
-    const served = serveBackup(stream, { ...this.#options, machine, headFields });
+    const served = serveBackup(stream, { ...this.#options, ...call, machine });
     this.#backupCount += 1;
     try {
       await this.#withStateStream(stream, this.#options.own.memberId, served);

@@ -46,11 +46,14 @@ export function registerBackupHandler(
   options: { readonly clock: Clock; readonly headFields: () => ServeBackupOptions["headFields"] },
 ): void {
   const { clock, headFields } = options;
-  handlers.onStream(readBackup, async (request, stream) => {
+  handlers.onStream(readBackup, async (request, stream, context) => {
     request.release();
     const index = await driver.confirmRead(READY_TIMEOUT_MS);
     const machine = (): StateMachine => driver.stateMachine;
     await waitDurable(machine, index, { clock, timeoutMs: READY_TIMEOUT_MS });
-    await driver.service.backup(stream, headFields());
+    // Clients share the turns of this member, as in their calls.
+    const turn = (): Promise<void> => context.turn();
+    await turn();
+    await driver.service.backup(stream, { headFields: headFields(), turn });
   });
 }

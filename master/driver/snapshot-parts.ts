@@ -1,7 +1,6 @@
 import { concatBytes, equalBytes, toHex } from "../../shared/base/bytes.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { Digest } from "../../shared/base/ids.ts";
-import type { Clock } from "../../shared/ports/clock.ts";
 import type { Hasher, HashStream } from "../../shared/ports/hasher.ts";
 import {
   KEY_BYTES_MAX,
@@ -37,14 +36,19 @@ export type PartsHead =
 /** The head of one message of a snapshot transfer: see `raft.snapshot`. */
 export type SnapshotHead = PartsHead | { readonly kind: "keep" | "drop"; readonly range: number };
 
-/** Options of `sendParts`. */
-export interface SendPartsOptions {
-  readonly clock: Clock;
+/** Settings of the transfers of a member. */
+export interface PartsSettings {
   readonly hasher: Hasher;
   /** Approximate size of the body of one part. */
   readonly partBytes: number;
   /** Called when the rows do not match the state hash. This member must stop. */
   readonly onDamage: (error: AshlarError) => void;
+}
+
+/** Options of `sendParts`. */
+export interface SendPartsOptions extends PartsSettings {
+  /** Resolves in the next turn in which rows may be read: `Clock.yieldTurn`, or `CallContext.turn` of a client. */
+  readonly turn: () => Promise<void>;
 }
 
 /** The part of a snapshot that the receiver has from an earlier transfer. */
@@ -191,13 +195,13 @@ class PartsSender {
     start: Uint8Array,
     end: Uint8Array,
   ): AsyncGenerator<{ readonly rowCount: number; readonly body: Uint8Array }, void, void> {
-    const { clock, partBytes } = this.#options;
+    const { turn, partBytes } = this.#options;
     const sliceBytes = Math.min(TURN_BYTES, partBytes);
     for (const slice of slicesOf(this.#reader, { start, end }, sliceBytes)) {
       const body = encodePairs(slice);
       this.rows.add(slice, body);
       yield { rowCount: slice.length, body };
-      await clock.yieldTurn();
+      await turn();
     }
   }
 
@@ -206,7 +210,7 @@ class PartsSender {
    * larger than a part. The last ones wait for the next range or for `flush`.
    */
   async sendHashedRange(start: Uint8Array, end: Uint8Array): Promise<void> {
-    const { clock, partBytes } = this.#options;
+    const { turn, partBytes } = this.#options;
     let turnBytes = 0;
     for (const pair of this.#reader.range({ start, end })) {
       const sizeBytes = sizeOfPair(pair);
@@ -216,7 +220,7 @@ class PartsSender {
       turnBytes += sizeBytes;
       if (turnBytes < TURN_BYTES) continue;
       turnBytes = 0;
-      await clock.yieldTurn();
+      await turn();
     }
   }
 
@@ -231,7 +235,7 @@ class PartsSender {
   async #sendPart(entryCount: number, body: Uint8Array): Promise<void> {
     this.sentCount += entryCount;
     await this.#send({ kind: "part", entryCount }, body);
-    await this.#options.clock.yieldTurn();
+    await this.#options.turn();
   }
 }
 

@@ -1,5 +1,6 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import { raftSnapshot, type SnapshotReply } from "../../shared/protocol/raft-api.ts";
 import type { Connection, Received } from "../../shared/wire/rpc.ts";
@@ -8,8 +9,8 @@ import { GuardedStream } from "./guarded-stream.ts";
 import { decodeRanges, type HeldRange } from "./held-ranges.ts";
 import { connectToPeer, envelopeTo, type HandshakeOptions } from "./peer-handshake.ts";
 import {
+  type PartsSettings,
   type RowCounts,
-  type SendPartsOptions,
   type SnapshotHead,
   sendParts,
 } from "./snapshot-parts.ts";
@@ -25,7 +26,8 @@ const UNANSWERED_MAX = 16;
 /** Dependencies and settings of a SnapshotSender. */
 export interface SnapshotSenderOptions
   extends Omit<HandshakeOptions, "signal" | "peer">,
-    SendPartsOptions {
+    PartsSettings {
+  readonly clock: Clock;
   readonly log: Log;
   readonly machine: () => StateMachine;
   /** Returns the address of a member, or null if it is not known. */
@@ -191,9 +193,10 @@ export class SnapshotSender {
     const guarded = new GuardedStream(stream, this.#options);
     const transfer = new OutgoingTransfer(guarded, to.signal);
     const ranges = to.holdsRows ? await transfer.receiveRanges() : [];
+    const { clock } = this.#options;
     const counts = await sendParts(
       snapshot,
-      this.#options,
+      { ...this.#options, turn: () => clock.yieldTurn() },
       (head, body) => transfer.send(head, body),
       {
         ranges,

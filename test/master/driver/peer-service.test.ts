@@ -103,7 +103,8 @@ describe("the backups of a member", () => {
           releases.push(() => reject(new AshlarError("CANCELLED", "The receiver has gone")));
         });
       const stream = { send, cancel: () => {}, end: () => {} } as unknown as BackupStream;
-      return service.backup(stream, { clusterId: CLUSTER, featureLevel: 1 });
+      const headFields = { clusterId: CLUSTER, featureLevel: 1 };
+      return service.backup(stream, { headFields, turn: async () => {} });
     };
     const running = Array.from({ length: 16 }, begin);
     await assert.rejects(begin(), hasCode("OVERLOADED"));

@@ -112,10 +112,7 @@ class Receiver {
     const keys: string[] = [];
     let isComplete = false;
     let messageCount = 0;
-    const receive = async (
-      head: SnapshotHead,
-      body: Uint8Array = new Uint8Array(0),
-    ): Promise<void> => {
+    const receive = async (head: SnapshotHead, body: Uint8Array = new Uint8Array(0)) => {
       if (messageCount === messagesMax) throw INTERRUPTION;
       messageCount += 1;
       if (head.kind === "part") keys.push(...keysOf(body));
@@ -125,10 +122,11 @@ class Receiver {
     };
     const reader = (await storeOf(state)).snapshot();
     const snapshot = { reader, stateHash: null, index: 1 as LogIndex };
-    const options = { clock, hasher, partBytes: partRows * ROW_BYTES, onDamage: () => {} };
+    const turn = (): Promise<void> => clock.yieldTurn();
+    const options = { turn, hasher, partBytes: partRows * ROW_BYTES, onDamage: () => {} };
     try {
-      const keep = (range: number): Promise<void> => receive({ kind: "keep", range });
-      const drop = (range: number): Promise<void> => receive({ kind: "drop", range });
+      const keep = (range: number) => receive({ kind: "keep", range });
+      const drop = (range: number) => receive({ kind: "drop", range });
       await sendParts(snapshot, options, receive, { ranges, keep, drop });
       assert.deepEqual(contents(await this.store()), new Map([...state].sort()));
     } catch (error) {

@@ -133,7 +133,8 @@ class TestReceiver {
     const { stream, done } = this.begin(leaderTerm, snapshot);
     const ranges = await this.rangesOn(stream);
     const keep = async (range: number): Promise<void> => stream.push({ kind: "keep", range });
-    const options = { clock: this.clock, hasher, partBytes: 200, onDamage: () => {} };
+    const turn = (): Promise<void> => this.clock.yieldTurn();
+    const options = { turn, hasher, partBytes: 200, onDamage: () => {} };
     const send = async (head: SnapshotHead, body?: Uint8Array): Promise<void> =>
       stream.push(head, body);
     const drop = async (range: number): Promise<void> => stream.push({ kind: "drop", range });
@@ -174,7 +175,8 @@ describe("the receiver of snapshots", () => {
     test.isNeeded = false;
     const send = async (head: SnapshotHead, body?: Uint8Array): Promise<void> =>
       stream.push(head, body);
-    const options = { clock: test.clock, hasher, partBytes: 200, onDamage: () => {} };
+    const turn = (): Promise<void> => test.clock.yieldTurn();
+    const options = { turn, hasher, partBytes: 200, onDamage: () => {} };
     await sendParts(await snapshotOf(5), options, send);
     await assert.rejects(done, hasCode("UNAVAILABLE"));
     assert.ok(!test.receiver.holdsRows);
