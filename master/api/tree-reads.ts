@@ -12,8 +12,6 @@ import { PartWork } from "./part-work.ts";
 
 /** Rows of a part of a call, after which the next targets are read in another part: about 5 ms. */
 const ROWS_PER_PART = 5_000;
-/** Parts of a page: it has at most 1,000 entries, or skips 3,000 names. */
-const PARTS_PER_PAGE = 2;
 /** Rows of a call after which the remaining targets are refused. */
 const ROWS_PER_CALL = 200_000;
 
@@ -56,8 +54,8 @@ function statResult(
 }
 
 /**
- * Returns a page of a directory. Reads it in parts. Searches for the first entry until it is found if the caller does not
- * accept a page without entries.
+ * Returns a page of a directory. Searches for an entry in several parts if the caller does not accept a page
+ * without entries. No entries wait between parts: thousands of calls would hold them.
  */
 export async function listPage(
   { namespace }: TreeReadDeps,
@@ -74,16 +72,13 @@ export async function listPage(
   readonly isLast: boolean;
   readonly after?: EntryName;
 }> {
-  const { target, index } = page;
-  const entries: ListingPage["entries"][number][] = [];
+  const { target, index, limit } = page;
   let { after } = page;
-  for (let part = 1; ; part += 1) {
-    const limit = page.limit - entries.length;
+  for (;;) {
     const found = namespace().list(target, { after, limit }, index);
-    entries.push(...found.entries);
+    const entries = [...found.entries];
     if (found.after === null) return { index, entries, isLast: true };
-    const isDone = part >= PARTS_PER_PAGE && (entries.length > 0 || acceptsEmpty);
-    if (isDone || entries.length === page.limit) {
+    if (entries.length > 0 || acceptsEmpty) {
       return { index, entries, isLast: false, after: found.after };
     }
     ({ after } = found);
