@@ -1,6 +1,7 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
+import { NOT_STARTED } from "./disk-lanes.ts";
 import type { Reserve } from "./reserve.ts";
 
 /** Errors of these kinds mean a limit of the process or the machine, not a failure of the disk. */
@@ -81,9 +82,12 @@ export class DiskHealth {
   }
 }
 
-/** Returns whether the disk, and not a limit of the process, refused an operation. */
+/**
+ * Returns whether the disk refused an operation: not a limit of the process, and not an operation that
+ * `DiskLanes` has not started.
+ */
 export function isIoError(error: unknown): error is AshlarError {
-  if (!isAshlarError(error, "DISK_FAILED")) return false;
+  if (!isAshlarError(error, "DISK_FAILED") || error.details[NOT_STARTED] === true) return false;
   return !ERRNOS_OF_LIMITS.includes(String(error.details["errno"]));
 }
 

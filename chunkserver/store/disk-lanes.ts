@@ -1,6 +1,9 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
 
+/** True in the details of the error of an operation that was not started. */
+export const NOT_STARTED = "hasNotStarted";
+
 /** Kinds of work on the disk. A disk that hangs in one of them still does the others. */
 export type DiskWork = "read" | "write" | "upkeep" | "commit";
 
@@ -95,7 +98,7 @@ class Lane {
 
   /** Resolves when another operation leaves its place to this one, in the order of the calls. */
   #place(action: string): Promise<void> {
-    if (this.#isHung()) return Promise.reject(this.#hungError(action));
+    if (this.#isHung()) return Promise.reject(this.#hungError(action, { [NOT_STARTED]: true }));
     return new Promise((resolve, reject) => {
       const queuedMs = this.#options.clock.monotonicMs();
       this.#queue.push({ action, queuedMs, start: resolve, reject });
@@ -138,15 +141,15 @@ class Lane {
       const first = this.#queue[0];
       if (first === undefined || (!this.#isHung() && first.queuedMs > hungSinceMs)) return;
       this.#queue.shift();
-      first.reject(this.#hungError(first.action));
+      first.reject(this.#hungError(first.action, { [NOT_STARTED]: true }));
     }
   }
 
-  #hungError(action: string): AshlarError {
+  #hungError(action: string, details: Readonly<Record<string, true>> = {}): AshlarError {
     return new AshlarError(
       "DISK_FAILED",
       `Cannot ${action}: the disk has not answered for ${this.#options.timeoutMs} ms`,
-      { details: { errno: "ETIMEDOUT" } },
+      { details },
     );
   }
 }

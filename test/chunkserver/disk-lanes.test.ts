@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { DiskLanes, type DiskWork } from "../../chunkserver/store/disk-lanes.ts";
 import type { AshlarError } from "../../shared/base/errors.ts";
+import type { ChunkId } from "../../shared/base/ids.ts";
 import { Deferred } from "../../shared/flow/deferred.ts";
 import { MemoryStores } from "../../shared/platform/memory-store.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
@@ -9,7 +10,7 @@ import type { DiskOperation } from "../support/mounted-file.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { hasCode } from "../support/wire-fixture.ts";
 import { logIndex, makeChunk } from "./support/chunks.ts";
-import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts";
+import { assertHolds, openTestStore, putChunk, readAll } from "./support/store-fixture.ts";
 
 const TIMEOUT_MS = 60_000;
 
@@ -155,6 +156,36 @@ describe("a store whose disk hangs", () => {
       assert.ok(outcomes.every((code) => isCommit || code === "DISK_FAILED"));
     });
   }
+
+  it("in reads condemns no copy, and refuses reads until it answers", async () => {
+    const gate = new Deferred<void>();
+    let isHung = false;
+    const disk = new MemoryDisk({
+      delay: ({ kind, path }) =>
+        isHung && kind === "read" && path.startsWith("extents/") ? gate.promise : Promise.resolve(),
+    });
+    const clock = new VirtualClock();
+    const storage = { disk: disk.mount(), stores: new MemoryStores() };
+    const store = await openTestStore(storage, { clock });
+    const chunks = Array.from({ length: 12 }, (_, seed) => makeChunk(2_000_000, seed));
+    for (const chunk of chunks) await putChunk(store, chunk);
+    isHung = true;
+    const reads = chunks.map((chunk) =>
+      readAll(store, chunk.chunkId).then(
+        () => "read",
+        (error) => error.code,
+      ),
+    );
+    await clock.advance(2 * TIMEOUT_MS);
+    assert.match(String(store.failure), /has not answered/);
+    await assert.rejects(readAll(store, chunks[0]?.chunkId as ChunkId), hasCode("DISK_FAILED"));
+    isHung = false;
+    gate.resolve();
+    assert.deepEqual(new Set(await Promise.all(reads)), new Set(["read", "DISK_FAILED"]));
+    assert.equal(store.unreadableCount, 0);
+    assert.deepEqual(store.lossReport(10).lost, []);
+    for (const chunk of chunks) await assertHolds(store, chunk);
+  });
 
   it("when it measures its free space reports the last known one", async () => {
     const disk = new MemoryDisk({ capacityBytes: 1e9 });
