@@ -12,7 +12,7 @@ import { fetchMasters } from "../shared/wire/fetch-masters.ts";
 import { LeaderChannel } from "../shared/wire/leader-channel.ts";
 import type { WireLimits } from "../shared/wire/limits.ts";
 import type { PeerIdentity } from "../shared/wire/rpc.ts";
-import { RpcServer } from "../shared/wire/rpc-server.ts";
+import { EARLY_BODY_BYTES_MAX, RpcServer } from "../shared/wire/rpc-server.ts";
 import { registerChunkHandlers } from "./api/rpc-handlers.ts";
 import { advertisedAddress, type ChunkserverConfig, hostOf, reserveBytesFor } from "./config.ts";
 import { type ChunkserverCounters, exposeGauges, makeCounters } from "./metrics.ts";
@@ -31,8 +31,6 @@ import { Scrub } from "./upkeep/scrub.ts";
 import { runUpkeep } from "./upkeep/upkeep.ts";
 
 const MIB = 1024 * 1024;
-/** Receive buffers for everything except bodies of admitted writes: calls and refused writes. */
-const RECEIVE_SLACK_BYTES = 64 * MIB;
 /** Receive buffers for bodies read from other chunkservers: replicas on order, partial chunks. */
 const PULL_BYTES_MAX = 64 * MIB;
 /** Time in milliseconds for which the closing HTTP server waits for open requests. */
@@ -188,7 +186,7 @@ function openPools(
 }
 
 function receiveBytesMax(admission: WriteAdmission): number {
-  return admission.bytesMax + RECEIVE_SLACK_BYTES;
+  return admission.bytesMax + EARLY_BODY_BYTES_MAX;
 }
 
 /**

@@ -1,17 +1,20 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
+import { BLOCK_BYTES } from "../../shared/base/ids.ts";
 import { Deferred } from "../../shared/flow/deferred.ts";
 import { FairQueue } from "../../shared/flow/fair-queue.ts";
+import { SLAB_SHARE_MAX } from "../../shared/flow/slabs.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 
 /** Receive window of the stream of one write: the bytes that the writer may send in advance. */
 export const WRITE_WINDOW_BYTES = 4 * 1024 * 1024;
 
-/** Memory of a write of unknown length. One message beyond the window may arrive (StreamReceiver). */
-const WRITE_BYTES_MAX = WRITE_WINDOW_BYTES + FRAME_BYTES_MAX;
-/** Smallest slab: a body of a few bytes occupies this much memory. */
-const SLAB_BYTES_MIN = 4096;
+/**
+ * Memory of a write of unknown length. One message beyond the window may arrive (StreamReceiver), and slabs
+ * are larger than the blocks in them.
+ */
+const WRITE_BYTES_MAX = SLAB_SHARE_MAX * (WRITE_WINDOW_BYTES + FRAME_BYTES_MAX);
 /** Last position in a chain with memory of its own. A storage class has at most 9 copies. */
 const POSITION_MAX = 8;
 /** Writes that wait. Further ones are refused. */
@@ -257,8 +260,9 @@ class Admitted implements AdmittedWrite {
   }
 }
 
-/** Returns the memory that a write needs. Slab sizes are powers of two. */
+/** Returns the memory that a write needs. */
 function bytesOf({ sizeHintBytes }: Pick<AdmissionRequest, "sizeHintBytes">): number {
   if (sizeHintBytes === null) return WRITE_BYTES_MAX;
-  return Math.min(WRITE_BYTES_MAX, 2 * sizeHintBytes + SLAB_BYTES_MIN);
+  // Frames of any number of blocks: the slab of the last one has at most the size of a block more.
+  return Math.min(WRITE_BYTES_MAX, SLAB_SHARE_MAX * sizeHintBytes + BLOCK_BYTES);
 }

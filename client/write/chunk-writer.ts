@@ -140,12 +140,13 @@ export class ChunkWriter {
       const held = await intents.next(chunksLeft);
       let route: ChainRoute = { held, resumeAtBytes: 0, fillFrom: null };
       let failedCount = 0;
+      let isBusy = false;
       for (let attempt = 1; ; attempt += 1) {
-        const result = await this.#attempt(route);
+        const result = await this.#attempt(route, isBusy);
         if (result.kind === "sealed") return this.#sealedChunkOf(route.held, result);
         this.#options.deadline.check();
         // Servers that have other work are waited for until the deadline.
-        const isBusy = isAshlarError(result.error, "OVERLOADED");
+        isBusy = isAshlarError(result.error, "OVERLOADED");
         if (!isBusy) failedCount += 1;
         if (failedCount === ATTEMPTS_MAX) throw this.#chainFailed(route.held.intent, result.error);
         await this.#pause(attempt, result.error);
@@ -162,7 +163,7 @@ export class ChunkWriter {
     }
   }
 
-  async #attempt(route: ChainRoute): Promise<AttemptResult> {
+  async #attempt(route: ChainRoute, isBusy: boolean): Promise<AttemptResult> {
     const { env, chunkservers, deadline, sizeHintBytes } = this.#options;
     const attempt = new WriteAttempt({
       chunkservers,
@@ -175,6 +176,7 @@ export class ChunkWriter {
       sizeHintBytes,
       resumeAtBytes: route.resumeAtBytes,
       fillFrom: route.fillFrom,
+      maySendEarly: !isBusy,
       sealBeforeMs: route.held.requestedAtMs + route.held.intent.lifetimeMs / 2,
       chunkId: () => this.#id(),
       onAcked: () => this.#reportAcked(),

@@ -51,6 +51,8 @@ export interface WriteAttemptOptions {
   readonly sizeHintBytes: number | null;
   readonly resumeAtBytes: number;
   readonly fillFrom: string | null;
+  /** Whether a small chunk may be sent before the servers are ready. */
+  readonly maySendEarly: boolean;
   /**
    * Monotonic time after which the chunk must not be sealed: the intent could expire before the
    * commit.
@@ -119,9 +121,9 @@ export class WriteAttempt {
   }
 
   /** Whether the chunk is sent before the servers are ready: it saves a round trip. */
-  get #isSmall(): boolean {
-    const { sizeHintBytes } = this.#options;
-    return sizeHintBytes !== null && sizeHintBytes <= EARLY_BYTES_MAX;
+  get #sendsEarly(): boolean {
+    const { sizeHintBytes, maySendEarly } = this.#options;
+    return maySendEarly && sizeHintBytes !== null && sizeHintBytes <= EARLY_BYTES_MAX;
   }
 
   #request(): WriteOpen {
@@ -134,7 +136,7 @@ export class WriteAttempt {
     const { buffer, notifier } = this.#options;
     const sends: Array<Promise<void>> = [];
     // A server has little memory for bytes of a write that it has not admitted yet.
-    if (!this.#isSmall) await this.#opened.promise;
+    if (!this.#sendsEarly) await this.#opened.promise;
     while (!this.#isOver) {
       const frame = buffer.frameAt(this.#sentBytes);
       if (frame !== null) {

@@ -3,6 +3,8 @@ import { listenToAbort } from "./abort-listeners.ts";
 
 /** The smallest slab. The accounting of a smaller one would cost more than a copy of its bytes. */
 const SLAB_BYTES_MIN = 4096;
+/** Largest ratio of the size of a slab and the whole blocks in it: see `slabBytes`. */
+export const SLAB_SHARE_MAX = 1.25;
 
 export interface SlabPoolOptions {
   /** Upper bound of the bytes that are acquired at the same time. Requests above it wait. */
@@ -30,10 +32,10 @@ export interface Slab {
  * Large reusable buffers, with a bound on the bytes in use.
  *
  * New large buffers are slow: the kernel maps and zeroes them page by page, and the garbage
- * collector frees them late. The size of a slab is a power of two. The slab that was released last
- * is reused first, because it may still be in the processor's cache. If the pool is full of free
- * * slabs, one that is released takes the place of those whose size was not used for the longest time:
- * otherwise free slabs of a size that is not requested would stay, and each request would allocate.
+ * collector frees them late. The slab that was released last is reused first, because it may still be in
+ * the processor's cache. If the pool is full of free slabs, one that is released takes the place of those
+ * whose size was not used for the longest time: otherwise free slabs of a size that is not requested would
+ * stay, and each request would allocate.
  */
 export class SlabPool {
   readonly #bytesMax: number;
@@ -54,7 +56,7 @@ export class SlabPool {
   }
 
   /**
-   * Sum of the sizes of the slabs in use, each rounded up to a power of two. 0 when all slabs are
+   * Sum of the sizes of the slabs in use, each rounded up: see `slabBytes`. 0 when all slabs are
    * released.
    */
   get acquiredBytes(): number {
@@ -208,9 +210,14 @@ class PooledSlab implements Slab {
   }
 }
 
-/** Returns the smallest power of two, from SLAB_BYTES_MIN, that holds `lengthBytes`. */
+/**
+ * Returns the size of the smallest slab that holds `lengthBytes`: a multiple of SLAB_BYTES_MIN, and from
+ * 16 KiB on a power of two times 1, 1.25, 1.5 or 1.75. So there are few sizes, and a slab for whole blocks is
+ * at most SLAB_SHARE_MAX times as large as they.
+ */
 function slabBytes(lengthBytes: number): number {
-  let size = SLAB_BYTES_MIN;
-  while (size < lengthBytes) size *= 2;
-  return size;
+  let power = SLAB_BYTES_MIN;
+  while (2 * power < lengthBytes) power *= 2;
+  const step = Math.max(SLAB_BYTES_MIN, power / 4);
+  return Math.max(1, Math.ceil(lengthBytes / step)) * step;
 }

@@ -4,6 +4,7 @@ import { listenToAbort } from "../flow/abort-listeners.ts";
 import type { Clock } from "../ports/clock.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
+import { type BodyLease, COVERED_BODY } from "./byte-budget.ts";
 import type { Expirable } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
@@ -103,6 +104,7 @@ export class ClientConnection implements Connection, MultiplexerHandler {
       deadlineMs: this.#clock.monotonicMs() + timeoutMs,
       receiveWindowBytes: this.#multiplexer.limits.streamWindowBytes,
       sendWindowBytes: this.#multiplexer.streamSendWindowBytes,
+      earlyBodies: null,
       onClosed: () => {
         unlisten?.();
         this.#multiplexer.streams.delete(streamId);
@@ -145,8 +147,9 @@ export class ClientConnection implements Connection, MultiplexerHandler {
     timer.cancel();
   }
 
-  wantsBody(header: FrameHeader): boolean {
-    return header.kind === FRAME_KINDS.response && this.#calls.has(header.streamId);
+  leaseBody(header: FrameHeader): BodyLease | null {
+    const isAwaited = header.kind === FRAME_KINDS.response && this.#calls.has(header.streamId);
+    return isAwaited ? COVERED_BODY : null;
   }
 
   onDropped(): void {} // The response of a call that was abandoned.

@@ -2,6 +2,7 @@ import { assert, present } from "../base/assert.ts";
 import type { AshlarError } from "../base/errors.ts";
 import type { Slab, SlabPool } from "../flow/slabs.ts";
 import type { LinkReceiver } from "../ports/network.ts";
+import { type BodyLease, COVERED_BODY } from "./byte-budget.ts";
 import { type FrameHeader, type FrameLimits, HEADER_BYTES, readHeader } from "./frame.ts";
 import type { FrameCodec } from "./frame-codec.ts";
 import type { EncodedHead } from "./head-limits.ts";
@@ -51,9 +52,12 @@ export interface FrameReaderOptions {
   readonly wantsHead: (header: FrameHeader) => boolean;
   /** Called before a head is decoded. The error that it throws takes the place of the head. */
   readonly checkHead: (header: FrameHeader, head: EncodedHead) => void;
-  /** Called once the head is read. If it returns false, the frame is dropped without a slab. */
-  readonly wantsBody: (header: FrameHeader) => boolean;
-  /** A frame was dropped because `wantsHead` or `wantsBody` returned false. */
+  /**
+   * Called once the head is read. Returns the memory of the body, which the reader releases with the body.
+   * Null: the frame is dropped without a slab.
+   */
+  readonly leaseBody: (header: FrameHeader) => BodyLease | null;
+  /** A frame was dropped because of `wantsHead` or `leaseBody`. */
   readonly onDropped: (header: FrameHeader) => void;
   /** The bytes are not a valid frame. Called once; the reader then stops. */
   readonly onMalformed: (reason: string) => void;
@@ -96,6 +100,8 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   #head: unknown;
   #headError: AshlarError | null = null;
   #slab: Slab | null = null;
+  /** Memory of the body that is being read. Null if none is. */
+  #lease: BodyLease | null = null;
   #skipBytes = 0;
   /** Cancels the pending request for a slab. Null if no request is pending. */
   #cancelSlabRequest: (() => void) | null = null;
@@ -165,6 +171,8 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     this.#cancelSlabRequest = null;
     this.#slab?.release();
     this.#slab = null;
+    this.#lease?.release();
+    this.#lease = null;
     this.#target = null;
   }
 
@@ -236,7 +244,8 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   #readBody(header: FrameHeader): boolean {
     const { bodyLength } = header;
     if (bodyLength === 0) return this.#finishFrame(header, EMPTY_BODY);
-    if (!this.#options.wantsBody(header)) return this.#drop(header, bodyLength);
+    this.#lease ??= this.#options.leaseBody(header);
+    if (this.#lease === null) return this.#drop(header, bodyLength);
     if (bodyLength > COPIED_BODY_BYTES_MAX) {
       this.#requestSlab(header);
       return !this.isWaitingForSlab;
@@ -244,7 +253,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     if (this.#end - this.#start < bodyLength) return false;
     const bytes = this.#staging.slice(this.#start, this.#start + bodyLength);
     this.#start += bodyLength;
-    return this.#finishFrame(header, { bytes, release: EMPTY_BODY.release });
+    return this.#finishFrame(header, this.#bodyOf({ bytes, release: EMPTY_BODY.release }));
   }
 
   #requestSlab(header: FrameHeader): void {
@@ -254,7 +263,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
       this.#slab = slab;
       const onFull = (): void => {
         this.#slab = null;
-        this.#finishFrame(header, slab);
+        this.#finishFrame(header, this.#bodyOf(slab));
       };
       this.#target = { bytes: slab.bytes, filledBytes: 0, onFull };
       if (this.isWaitingForSlab) this.#resumeReading();
@@ -300,6 +309,18 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     this.#start += count;
     this.#skipBytes -= count;
     return this.#skipBytes === 0;
+  }
+
+  /** Returns a body that releases its lease, too. */
+  #bodyOf(body: Body): Body {
+    const lease = present(this.#lease, "a body that is read has a lease");
+    this.#lease = null;
+    if (lease === COVERED_BODY) return body;
+    const release = (): void => {
+      body.release();
+      lease.release();
+    };
+    return { bytes: body.bytes, release };
   }
 
   #finishFrame(header: FrameHeader, body: Body): boolean {

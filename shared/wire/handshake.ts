@@ -116,8 +116,8 @@ export class HandshakeHandler implements MultiplexerHandler {
     this.#options.onFrame(frame);
   }
 
-  wantsBody(): boolean {
-    return false;
+  leaseBody(): null {
+    return null;
   }
 
   onDropped(): void {}

@@ -3,6 +3,7 @@ import type { SlabPool } from "../flow/slabs.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { Link } from "../ports/network.ts";
+import type { BodyLease } from "./byte-budget.ts";
 import { ConnectionCredit } from "./connection-credit.ts";
 import { Deadlines, type Expirable } from "./deadlines.ts";
 import { FRAME_KINDS, type FrameHeader, type FrameKind, frameBytes } from "./frame.ts";
@@ -33,9 +34,9 @@ export interface MultiplexerHandler {
   wantsHead?(header: FrameHeader): boolean;
   /** Checks a head before it is decoded. @throws {AshlarError} which takes the place of the head */
   checkHead?(header: FrameHeader, head: EncodedHead): void;
-  /** Returns whether the body of a frame that belongs to no stream is needed. */
-  wantsBody(header: FrameHeader): boolean;
-  /** A frame was dropped because `wantsHead` or `wantsBody` returned false. */
+  /** Returns memory for the body of a frame that belongs to no stream. Null if it is not needed. */
+  leaseBody(header: FrameHeader): BodyLease | null;
+  /** A frame was dropped because of `wantsHead` or `leaseBody`. */
   onDropped(header: FrameHeader): void;
   /** Returns the calls in progress that have a deadline, without the streams. */
   expirables(): Iterable<Expirable>;
@@ -109,7 +110,7 @@ export class Multiplexer implements StreamHost {
       onFrame: (frame) => this.#onFrame(frame),
       wantsHead: (header) => this.#handler.wantsHead?.(header) ?? true,
       checkHead: (header, head) => this.#handler.checkHead?.(header, head),
-      wantsBody: (header) => this.#wantsBody(header),
+      leaseBody: (header) => this.#leaseBody(header),
       onDropped: (header) => this.#onFrameDropped(header),
       onMalformed: (reason) => this.failMalformed(reason),
       pause: () => this.#pause(),
@@ -288,10 +289,9 @@ export class Multiplexer implements StreamHost {
     if (this.#pauses === 0 && !this.#isClosed) this.link.resume();
   }
 
-  #wantsBody(header: FrameHeader): boolean {
-    return header.kind === FRAME_KINDS.message
-      ? this.streams.has(header.streamId)
-      : this.#handler.wantsBody(header);
+  #leaseBody(header: FrameHeader): BodyLease | null {
+    if (header.kind !== FRAME_KINDS.message) return this.#handler.leaseBody(header);
+    return this.streams.get(header.streamId)?.leaseBody(header.bodyLength) ?? null;
   }
 
   #onFrameDropped(header: FrameHeader): void {

@@ -3,13 +3,13 @@ import { AshlarError, isAshlarError } from "../base/errors.ts";
 import type { Link, Listener } from "../ports/network.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
 import type { Role } from "../protocol/roles.ts";
+import { ByteBudget } from "./byte-budget.ts";
 import type { WireDeps } from "./connect.ts";
 import { FRAME_KINDS, MAGIC } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
 import { checkPeer, checkVersion, HandshakeHandler, postHello, readHello } from "./handshake.ts";
 import { DEFAULT_WIRE_LIMITS, type WireLimits } from "./limits.ts";
 import { Multiplexer } from "./multiplexer.ts";
-import { RequestMemory } from "./request-memory.ts";
 import type { CallHandler, Handlers, PeerIdentity, StreamHandler } from "./rpc.ts";
 import { type Registration, ServerConnection } from "./server-connection.ts";
 import { TurnSlices } from "./turn-slices.ts";
@@ -50,6 +50,12 @@ const DEFAULT_PLACES: ConnectionPlaces = {
   master: 64,
   handshake: 4_096,
 };
+/**
+ * Bodies that no handler has asked for, on all connections: those of requests, and those of streams before
+ * the first `receive`. A connection may have a quarter. Those of masters are not counted.
+ */
+export const EARLY_BODY_BYTES_MAX = 64 * 1024 * 1024;
+
 /** Heads of the requests in progress on all connections, in bytes. */
 const REQUEST_BYTES_MAX = 512 * 1024 * 1024;
 const CLOSE_GRACE_MS = 5000;
@@ -70,7 +76,8 @@ export class RpcServer implements Handlers, AsyncDisposable {
   readonly #handshakes = new Set<Multiplexer>();
   readonly #places: ConnectionPlaces;
   readonly #connectionCounts: Record<Role, number> = { client: 0, chunkserver: 0, master: 0 };
-  readonly #memory = new RequestMemory(REQUEST_BYTES_MAX);
+  readonly #memory = new ByteBudget(REQUEST_BYTES_MAX);
+  readonly #earlyBodies = new ByteBudget(EARLY_BODY_BYTES_MAX);
   readonly #slices: TurnSlices;
   readonly #holdWrite = (flush: () => void): void => this.#slices.hold(flush);
   #listener: Listener | null = null;
@@ -212,7 +219,8 @@ export class RpcServer implements Handlers, AsyncDisposable {
       multiplexer,
       hello,
       registrations: this.#registrations,
-      memory: new RequestMemory(this.#limits.requestBytesMax, this.#memory),
+      memory: new ByteBudget(this.#limits.requestBytesMax, this.#memory),
+      earlyBodies: new ByteBudget(EARLY_BODY_BYTES_MAX / 4, this.#earlyBodies),
       slices: this.#slices,
       onClosed: () => {
         this.#connectionCounts[role] -= 1;

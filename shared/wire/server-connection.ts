@@ -4,6 +4,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { CallMethod, StreamMethod } from "../protocol/method.ts";
+import { type BodyLease, type ByteBudget, COVERED_BODY } from "./byte-budget.ts";
 import type { Expirable } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
@@ -12,7 +13,6 @@ import { type Hello, parseRequestHead } from "./messages.ts";
 import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
 import { ReceivedFrame } from "./received.ts";
 import { isReply } from "./reply.ts";
-import type { RequestMemory } from "./request-memory.ts";
 import type { CallHandler, Received, Reply, StreamHandler } from "./rpc.ts";
 import { ServerCall } from "./server-call.ts";
 import { WireStream } from "./stream.ts";
@@ -40,7 +40,9 @@ export interface ServerConnectionOptions {
   readonly hello: Hello;
   readonly registrations: ReadonlyMap<string, Registration>;
   /** Memory of the requests of this connection. */
-  readonly memory: RequestMemory;
+  readonly memory: ByteBudget;
+  /** Memory of the bodies of this connection that no handler has asked for. */
+  readonly earlyBodies: ByteBudget;
   /** Divides the work of the calls of all connections. */
   readonly slices: TurnSlices;
   readonly onClosed: () => void;
@@ -65,6 +67,10 @@ export class ServerConnection implements MultiplexerHandler {
     this.#multiplexer = options.multiplexer;
     this.#lane = new Lane(options.hello.identity.role);
     this.#multiplexer.establish(options.hello.limits, this);
+  }
+
+  get #isMaster(): boolean {
+    return this.#options.hello.identity.role === "master";
   }
 
   /** Starts to refuse new requests. Resolves when no call is in progress. */
@@ -101,8 +107,9 @@ export class ServerConnection implements MultiplexerHandler {
     });
   }
 
-  wantsBody({ kind, streamId }: FrameHeader): boolean {
-    return kind === FRAME_KINDS.request && this.#overloadError(streamId) === null;
+  leaseBody({ kind, streamId, bodyLength }: FrameHeader): BodyLease | null {
+    if (kind !== FRAME_KINDS.request || this.#overloadError(streamId) !== null) return null;
+    return this.#isMaster ? COVERED_BODY : this.#options.earlyBodies.lease(bodyLength);
   }
 
   onDropped({ kind, streamId }: FrameHeader): void {
@@ -288,6 +295,7 @@ export class ServerConnection implements MultiplexerHandler {
       deadlineMs: Number.POSITIVE_INFINITY, // The deadline of `call` covers the stream.
       receiveWindowBytes: this.#multiplexer.limits.streamWindowBytes,
       sendWindowBytes: this.#multiplexer.streamSendWindowBytes,
+      earlyBodies: this.#isMaster ? null : this.#options.earlyBodies,
       onClosed: (error) => {
         this.#multiplexer.streams.delete(streamId);
         if (error !== null) call.abort(error);

@@ -27,6 +27,7 @@ export class StreamReceiver<Head> {
   readonly #onDrained: () => void;
   readonly #queue = new Fifo<StreamMessage<Head>>();
   #waitingReceive: WaitingReceive<Head> | null = null;
+  #hasReader = false;
   /** Bytes received for which the peer has no new credit yet. */
   #outstandingBytes = 0;
   /** Bytes consumed here and not granted yet. */
@@ -66,8 +67,14 @@ export class StreamReceiver<Head> {
     return true;
   }
 
+  /** Whether `receive` was called. */
+  get hasReader(): boolean {
+    return this.#hasReader;
+  }
+
   /** See `Stream.receive`. */
   receive(): Promise<Received<Head> | null> {
+    this.#hasReader = true;
     assert(this.#waitingReceive === null, "a stream has one reader at a time");
     const message = this.#queue.shift();
     if (message !== undefined) {

@@ -1,6 +1,7 @@
 import { AshlarError, fromErrorData, isAshlarError } from "../base/errors.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { Parser } from "../protocol/method.ts";
+import { type BodyLease, type ByteBudget, COVERED_BODY } from "./byte-budget.ts";
 import type { Expirable } from "./deadlines.ts";
 import { FLAG_LAST, FRAME_KINDS, frameBytes } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
@@ -19,6 +20,11 @@ export interface StreamOptions<Receive> {
   readonly receiveWindowBytes: number;
   /** Bytes that this end may send ahead. */
   readonly sendWindowBytes: number;
+  /**
+   * Memory of the bodies that arrive before the first `receive`. The windows bound the later ones. Null: the
+   * windows bound all of them.
+   */
+  readonly earlyBodies: ByteBudget | null;
   /** The stream is closed. `error` is null after an orderly end. Called once. */
   readonly onClosed: (error: AshlarError | null) => void;
 }
@@ -26,6 +32,8 @@ export interface StreamOptions<Receive> {
 /** A stream without the types of its messages. */
 export interface OpenStream extends Expirable {
   readonly streamId: number;
+  /** Returns memory for the body of a message. Null: the stream has no need for it, or has ended. */
+  leaseBody(bodyLength: number): BodyLease | null;
   /** Handles a frame of this stream. Returns false if it violates the flow control. */
   onFrame(frame: Frame): boolean;
   onCredit(bytes: number): void;
@@ -120,6 +128,17 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
         `The deadline of the stream ${this.#options.title} has passed`,
       ),
     );
+  }
+
+  leaseBody(bodyLength: number): BodyLease | null {
+    const { earlyBodies, title } = this.#options;
+    if (earlyBodies === null || this.#receiver.hasReader) return COVERED_BODY;
+    const lease = earlyBodies.lease(bodyLength);
+    if (lease === null) {
+      const text = `Cannot receive a message of ${title}: it arrived before it was asked for, and such messages take too much memory`;
+      this.endWithError(new AshlarError("OVERLOADED", text));
+    }
+    return lease;
   }
 
   onFrame(frame: Frame): boolean {

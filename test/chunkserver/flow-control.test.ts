@@ -85,7 +85,7 @@ describe("writes over chains in all orders", () => {
   it("do not wait for one another in a circle, with slow disks and more writes than fit", async () => {
     await using cluster = await TestCluster.start();
     const servers: TestServer[] = [];
-    const config = { writeBytesInFlightMax: 72 * MIB };
+    const config = { writeBytesInFlightMax: 84 * MIB };
     for (let count = 0; count < 3; count += 1) {
       const wrapDisk = (disk: Disk): Disk => slow(disk, () => 10);
       servers.push(await cluster.startServer({ wrapDisk, config }));
@@ -140,7 +140,7 @@ describe("a connection between two servers", () => {
 describe("idle writers", () => {
   it("do not lock out others, and can continue where they stopped", async () => {
     await using cluster = await TestCluster.start();
-    const server = await cluster.startServer({ config: { writeBytesInFlightMax: 60 * MIB } });
+    const server = await cluster.startServer({ config: { writeBytesInFlightMax: 75 * MIB } });
     const intent = cluster.master.intent([server.location], 10);
     const connection = await cluster.connect(server.location.address);
     const chunk = makeChunk(3 * MIB, 1);

@@ -10,7 +10,7 @@ import { hasCode } from "../../support/wire-fixture.ts";
 
 const MIB = 1024 * 1024;
 /** Memory of a write of unknown length. */
-const FULL_BYTES = 6 * MIB;
+const FULL_BYTES = 7.5 * MIB;
 /** Memory that only later positions of a chain use. */
 const OWN_BYTES = 8 * FULL_BYTES;
 

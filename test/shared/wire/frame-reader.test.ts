@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { concatBytes, equalBytes } from "../../../shared/base/bytes.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";
+import { COVERED_BODY } from "../../../shared/wire/byte-budget.ts";
 import { FRAME_KINDS } from "../../../shared/wire/frame.ts";
 import { FrameCodec } from "../../../shared/wire/frame-codec.ts";
 import { type Frame, FrameReader } from "../../../shared/wire/frame-reader.ts";
@@ -26,7 +27,7 @@ class ReaderHarness {
       onFrame: (frame) => this.frames.push(frame),
       wantsHead: () => true,
       checkHead: () => {},
-      wantsBody: ({ streamId }) => streamId !== 666,
+      leaseBody: ({ streamId }) => (streamId === 666 ? null : COVERED_BODY),
       onDropped: () => {},
       onMalformed: (reason) => this.malformed.push(reason),
       pause: () => {

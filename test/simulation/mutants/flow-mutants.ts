@@ -120,4 +120,17 @@ export const FLOW_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inTest("test/chunkserver/pipeline/read-memory.test.ts"),
   },
+  {
+    name: "early-bodies-not-counted",
+    bug: "Bodies that arrive before their handler receives are not counted",
+    breaks: "docs/decisions/0026: bytes of waiting writes take no memory of admitted ones",
+    edits: [
+      {
+        file: "shared/wire/stream.ts",
+        find: "if (earlyBodies === null || this.#receiver.hasReader) return COVERED_BODY;",
+        replace: "if (earlyBodies === null || bodyLength > 0) return COVERED_BODY;",
+      },
+    ],
+    caughtBy: inTest("test/shared/wire/early-bodies.test.ts"),
+  },
 ];

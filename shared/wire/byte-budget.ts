@@ -1,0 +1,40 @@
+/** Bounds a sum of bytes: of one connection, and of all connections of a server. */
+export class ByteBudget {
+  readonly #bytesMax: number;
+  /** The budget of all connections of a process, which contains this one. Null for that itself. */
+  readonly #total: ByteBudget | null;
+  #bytes = 0;
+
+  constructor(bytesMax: number, total: ByteBudget | null = null) {
+    this.#bytesMax = bytesMax;
+    this.#total = total;
+  }
+
+  /** Takes bytes. Returns whether they fit; a lone user always does. */
+  acquire(bytes: number): boolean {
+    if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) return false;
+    if (this.#total?.acquire(bytes) === false) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  /** Returns bytes that `acquire` has taken. */
+  release(bytes: number): void {
+    this.#bytes -= bytes;
+    this.#total?.release(bytes);
+  }
+
+  /** Takes bytes until the lease is released. Null if they do not fit. */
+  lease(bytes: number): BodyLease | null {
+    if (!this.acquire(bytes)) return null;
+    return { release: () => this.release(bytes) };
+  }
+}
+
+/** Memory for one body. Released once, when the body is no longer used. */
+export interface BodyLease {
+  release(): void;
+}
+
+/** The lease of a body whose memory is bounded otherwise: by the windows of its stream. */
+export const COVERED_BODY: BodyLease = { release: () => {} };
