@@ -1,4 +1,3 @@
-import type { SlabPool } from "../shared/flow/slabs.ts";
 import type { Env } from "../shared/ports/env.ts";
 import type { Background } from "./background.ts";
 import type { Chunkservers } from "./chunkservers/chunkservers.ts";
@@ -7,6 +6,7 @@ import type { MasterSession } from "./masters/master-session.ts";
 import type { RetryEvent } from "./options.ts";
 import type { ManifestCache } from "./read/manifest-cache.ts";
 import type { ReadAheadBudget } from "./read/read-ahead-budget.ts";
+import type { UploadSlabs } from "./write/upload-frames.ts";
 import type { ZeroBlocks } from "./zero-blocks.ts";
 
 /** Dependencies that the classes and functions of one client share. */
@@ -21,7 +21,7 @@ export interface ClientDeps {
   readonly manifests: ManifestCache;
   readonly zeroBlocks: ZeroBlocks;
   /** Buffers for the frames of files that are being written. */
-  readonly writeSlabs: SlabPool;
+  readonly writeSlabs: UploadSlabs;
   readonly readAheadBudget: ReadAheadBudget;
   readonly background: Background;
   /** Aborts when the file system is closed. */

@@ -37,6 +37,8 @@ const TIMEOUT_MS = 30_000;
 const CLOSE_GRACE_MS = 1_000;
 /** Receive buffers for responses of the masters, such as listings of up to 1,000 entries. */
 const MASTER_SLAB_BYTES_MAX = 64 * MIB;
+/** See `UploadSlabs`. */
+const FIRST_SLAB_BYTES_MAX = 64 * MIB;
 const WRITE_SLAB_BYTES_MAX = 64 * MIB;
 /** Memory that an idle pool keeps. */
 const IDLE_SLAB_BYTES_MAX = 32 * MIB;
@@ -179,7 +181,13 @@ function makeDeps(
     chunkservers: new Chunkservers({ pool: data, clock, random, hostName }),
     manifests: new ManifestCache(MANIFEST_BYTES_MAX),
     zeroBlocks: new ZeroBlocks(hasher),
-    writeSlabs: new SlabPool({ bytesMax: WRITE_SLAB_BYTES_MAX, idleBytesMax: IDLE_SLAB_BYTES_MAX }),
+    writeSlabs: {
+      first: new SlabPool({
+        bytesMax: FIRST_SLAB_BYTES_MAX,
+        idleBytesMax: IDLE_SLAB_BYTES_MAX / 2,
+      }),
+      next: new SlabPool({ bytesMax: WRITE_SLAB_BYTES_MAX, idleBytesMax: IDLE_SLAB_BYTES_MAX / 2 }),
+    },
     readAheadBudget: new ReadAheadBudget(READ_AHEAD_BYTES_MAX),
     background,
     closing: closing.signal,

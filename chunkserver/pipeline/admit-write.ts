@@ -28,12 +28,13 @@ export async function admitWrite(
   stream: Stream<WriteDown, WriteUp>,
   context: CallContext,
 ): Promise<AdmittedWrite> {
-  const { position, sizeHintBytes, waits } = open;
+  const { position, intent, sizeHintBytes, waits } = open;
+  const hopsAfter = intent.servers.length - 1 - position;
   // The connection: of a client, or of the server before this one, which takes its clients in turn.
   const source = context.peerAddress;
   const waitMsMax = waits ? context.remainingMs() : WAIT_WITHOUT_NOTICE_MS_MAX;
   const { signal } = context;
-  const admitting = admission.admit({ source, position, sizeHintBytes, signal, waitMsMax });
+  const admitting = admission.admit({ source, hopsAfter, sizeHintBytes, signal, waitMsMax });
   if (!waits) return await admitting;
   let isOver = false;
   const notify = (): void => {

@@ -1,4 +1,4 @@
-import { assert } from "../../shared/base/assert.ts";
+import { assert, present } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES } from "../../shared/base/ids.ts";
 import { Deferred } from "../../shared/flow/deferred.ts";
@@ -15,8 +15,8 @@ export const WRITE_WINDOW_BYTES = 4 * 1024 * 1024;
  * are larger than the blocks in them.
  */
 const WRITE_BYTES_MAX = SLAB_SHARE_MAX * (WRITE_WINDOW_BYTES + FRAME_BYTES_MAX);
-/** Last position in a chain with memory of its own. A storage class has at most 9 copies. */
-const POSITION_MAX = 8;
+/** Largest number of servers after one in a chain: a storage class has at most 9 copies. */
+const HOPS_MAX = 8;
 /** Writes that wait. Further ones are refused. */
 const WAITING_MAX = 4096;
 /** Longest wait. */
@@ -31,8 +31,8 @@ const SEARCH_MS = 500;
 export interface AdmissionRequest {
   /** The sender of the request. The sources are served in turn. */
   readonly source: string;
-  /** Position of this server in the chain. */
-  readonly position: number;
+  /** Number of servers after this one in the chain. */
+  readonly hopsAfter: number;
   /** Length of the chunk in bytes. Null if it is not known. */
   readonly sizeHintBytes: number | null;
   readonly signal: AbortSignal;
@@ -58,32 +58,33 @@ export interface AdmittedWrite {
  * Each admitted write reserves in advance the bytes that its stream's window lets the writer send. So the
  * receive slabs are never exhausted, and no admitted write waits for the memory of another one.
  *
- * A write that waits here holds memory on the servers before this one. Each position after the first has
- * memory for one write of its own, which writes at other positions never take. So writes do not wait for
- * one another in a circle, in any order of the servers in their chains: the last server of a
- * chain waits for nothing, and another one only for later positions (classes of buffers by the number of
- * hops: P. M. Merlin, P. J. Schweitzer, "Deadlock Avoidance in Store-and-Forward Networks", 1980).
+ * A write that waits here holds memory on the servers before this one. Writes with more servers after
+ * this one may take a smaller part of the memory (`#limits`), and the difference is at least the memory
+ * of one write. So writes do not wait for one another in a circle, in any order of the servers in
+ * their chains: the last server of a chain waits for nothing, and another one only for writes that
+ * have fewer servers before them (classes of buffers by the number of hops: P. M. Merlin, P. J. Schweitzer,
+ * "Deadlock Avoidance in Store-and-Forward Networks", 1980).
  */
 export class WriteAdmission {
+  readonly bytesMax: number;
   readonly #clock: Clock;
-  readonly #sharedBytesMax: number;
-  #sharedBytes = 0;
-  /** The positions whose own memory is in use. */
-  readonly #ownInUse = new Set<number>();
+  /** By number of hops: the largest sum of the memory of writes with so many hops or more. */
+  readonly #limits: readonly number[];
+  /** By number of hops: the memory of the admitted writes. */
+  readonly #bytes: number[] = CLASSES.map(() => 0);
   readonly #admitted = new Set<Admitted>();
-  readonly #waiting = new FairQueue<Waiting>();
+  /** By number of hops: the writes that wait. */
+  readonly #queues: readonly FairQueue<Waiting>[] = CLASSES.map(() => new FairQueue<Waiting>());
+  /** The number of hops that is served next. */
+  #nextClass = 0;
   readonly #onIdle: (() => void)[] = [];
   #isSearching = false;
 
-  /** @param bytesMax memory of all writes; more if it has no room for one write of each position */
+  /** @param bytesMax memory of all writes; more if it has no room for a write of each number of hops */
   constructor(bytesMax: number, clock: Clock) {
     this.#clock = clock;
-    this.#sharedBytesMax = Math.max(WRITE_BYTES_MAX, bytesMax - OWN_BYTES);
-  }
-
-  /** Upper bound of `reservedBytes`. */
-  get bytesMax(): number {
-    return this.#sharedBytesMax + OWN_BYTES;
+    this.bytesMax = Math.max(bytesMax, CLASSES.length * WRITE_BYTES_MAX);
+    this.#limits = CLASSES.map((hops) => limitOf(hops, this.bytesMax));
   }
 
   /** Number of admitted writes. */
@@ -93,17 +94,17 @@ export class WriteAdmission {
 
   /** Number of writes that wait. */
   get waitingCount(): number {
-    return this.#waiting.size;
+    return sumOf(this.#queues.map(({ size }) => size));
   }
 
   /** Bytes reserved for the admitted writes. */
   get reservedBytes(): number {
-    return this.#sharedBytes + this.#ownInUse.size * WRITE_BYTES_MAX;
+    return sumOf(this.#bytes);
   }
 
   /** Returns the number of waiting writes that are served before the last one of this source. */
   waitingBefore(source: string): number {
-    return this.#waiting.before(source);
+    return sumOf(this.#queues.map((queue) => queue.before(source)));
   }
 
   /**
@@ -116,14 +117,15 @@ export class WriteAdmission {
     const admitted = this.#tryAdmit(request);
     if (admitted !== null) return admitted;
     const { source, signal, waitMsMax } = request;
-    if (this.#waiting.size >= WAITING_MAX || waitMsMax <= 0) throw this.#refusal();
+    const queue = this.#queueOf(request);
+    if (this.waitingCount >= WAITING_MAX || waitMsMax <= 0) throw this.#refusal();
     signal.throwIfAborted();
     const granted = new Deferred<AdmittedWrite>();
     const waiting = { request, grant: (write: AdmittedWrite) => granted.resolve(write) };
-    this.#waiting.push(source, waiting);
+    queue.push(source, waiting);
     this.#searchIdle();
     const end = (error: AshlarError): void => {
-      this.#waiting.delete(source, waiting);
+      queue.delete(source, waiting);
       granted.reject(error);
     };
     const timer = this.#clock.after(Math.min(waitMsMax, WAIT_MS_MAX), () => end(this.#refusal()));
@@ -145,56 +147,56 @@ export class WriteAdmission {
     });
   }
 
+  #queueOf(request: AdmissionRequest): FairQueue<Waiting> {
+    return present(this.#queues[classOf(request)], "each class has a queue");
+  }
+
   #tryAdmit(request: AdmissionRequest): Admitted | null {
+    const isFirst = this.#queueOf(request).size === 0;
+    return isFirst && this.#hasRoomFor(request) ? this.#add(request) : null;
+  }
+
+  #hasRoomFor(request: AdmissionRequest): boolean {
     const bytes = bytesOf(request);
-    if (this.#waiting.size === 0 && this.#sharedBytes + bytes <= this.#sharedBytesMax) {
-      return this.#admitShared(bytes);
+    let sumBytes = bytes + sumOf(this.#bytes.slice(classOf(request) + 1));
+    for (let hops = classOf(request); hops >= 0; hops -= 1) {
+      sumBytes += present(this.#bytes[hops], "each class has a sum");
+      if (sumBytes > present(this.#limits[hops], "each class has a limit")) return false;
     }
-    const position = Math.min(request.position, POSITION_MAX);
-    if (position === 0 || this.#ownInUse.has(position)) return null;
-    this.#ownInUse.add(position);
-    return this.#add(() => this.#ownInUse.delete(position));
+    return true;
   }
 
-  #admitShared(bytes: number): Admitted {
-    this.#sharedBytes += bytes;
-    return this.#add(() => {
-      this.#sharedBytes -= bytes;
-    });
-  }
-
-  #add(free: () => void): Admitted {
+  #add(request: AdmissionRequest): Admitted {
+    const hops = classOf(request);
+    const bytes = bytesOf(request);
+    const change = (difference: number): void => {
+      this.#bytes[hops] = present(this.#bytes[hops], "each class has a sum") + difference;
+    };
     const admitted: Admitted = new Admitted(() => {
       assert(this.#admitted.delete(admitted), "a write is released once");
-      free();
+      change(-bytes);
       this.#serve();
       if (this.#admitted.size === 0) for (const wake of this.#onIdle.splice(0)) wake();
     });
+    change(bytes);
     this.#admitted.add(admitted);
     return admitted;
   }
 
-  /** Admits the writes that wait, as far as there is memory. */
+  /** Admits the writes that wait, as far as there is memory. The classes are served in turn. */
   #serve(): void {
-    for (;;) {
-      const next = this.#waiting.peek();
-      if (next === undefined) return;
-      const bytes = bytesOf(next.request);
-      if (this.#sharedBytes + bytes > this.#sharedBytesMax) break;
-      this.#waiting.shift();
-      next.grant(this.#admitShared(bytes));
-    }
-    this.#serveOwn();
-  }
-
-  /** Admits writes into free memory of their position, in any order of the sources. */
-  #serveOwn(): void {
-    for (const waiting of this.#waiting) {
-      const position = Math.min(waiting.request.position, POSITION_MAX);
-      if (position === 0 || this.#ownInUse.has(position)) continue;
-      this.#waiting.delete(waiting.request.source, waiting);
-      this.#ownInUse.add(position);
-      waiting.grant(this.#add(() => this.#ownInUse.delete(position)));
+    let emptyCount = 0;
+    while (emptyCount < CLASSES.length) {
+      const queue = this.#queues[this.#nextClass];
+      this.#nextClass = (this.#nextClass + 1) % CLASSES.length;
+      const next = queue?.peek();
+      if (next === undefined || !this.#hasRoomFor(next.request)) {
+        emptyCount += 1;
+        continue;
+      }
+      queue?.shift();
+      next.grant(this.#add(next.request));
+      emptyCount = 0;
     }
   }
 
@@ -204,10 +206,10 @@ export class WriteAdmission {
     this.#isSearching = true;
     this.#clock.after(SEARCH_MS, () => {
       this.#isSearching = false;
-      if (this.#waiting.size === 0) return;
+      if (this.waitingCount === 0) return;
       const nowMs = this.#clock.monotonicMs();
       const idle = [...this.#admitted].filter((write) => write.idleMs(nowMs) >= IDLE_MS_MAX);
-      for (const write of idle.slice(0, this.#waiting.size)) write.revoke();
+      for (const write of idle.slice(0, this.waitingCount)) write.revoke();
       this.#searchIdle();
     });
   }
@@ -220,7 +222,29 @@ export class WriteAdmission {
   }
 }
 
-const OWN_BYTES = POSITION_MAX * WRITE_BYTES_MAX;
+/** The classes of writes: the numbers of hops. */
+const CLASSES: readonly number[] = Array.from({ length: HOPS_MAX + 1 }, (_, hops) => hops);
+
+/**
+ * Returns the memory for all writes with at least so many hops. For three copies, each position of a
+ * chain has a third: then servers that are first, second and third equally often admit the same number of
+ * writes at each position, and few admitted writes wait for the next server.
+ */
+function limitOf(hops: number, bytesMax: number): number {
+  const ofThree =
+    hops < 3 ? (bytesMax * (3 - hops)) / 3 : bytesMax / 3 - (hops - 2) * WRITE_BYTES_MAX;
+  return Math.max(ofThree, (CLASSES.length - hops) * WRITE_BYTES_MAX);
+}
+
+function sumOf(values: readonly number[]): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum;
+}
+
+function classOf({ hopsAfter }: AdmissionRequest): number {
+  return Math.min(hopsAfter, HOPS_MAX);
+}
 
 /** A write that waits. */
 interface Waiting {

@@ -15,7 +15,7 @@ import { ChunkBuffer, type ChunkFrame } from "./chunk-buffer.ts";
 import type { AcquiredIntent, Intents } from "./intents.ts";
 import { Notifier } from "./notifier.ts";
 import { type ChainServer, findSlowest, planResume } from "./plan-resume.ts";
-import { type AttemptResult, WriteAttempt } from "./write-attempt.ts";
+import { type AttemptResult, EARLY_BYTES_MAX, WriteAttempt } from "./write-attempt.ts";
 
 /**
  * Maximum number of pushed bytes that are not acknowledged. At most this many bytes are sent again
@@ -93,6 +93,8 @@ export class ChunkWriter {
   #error: unknown = null;
   #wireBytes = 0;
   #reportedBytes = 0;
+  /** Whether a chain was ready. */
+  #hasOpened = false;
 
   constructor(options: ChunkWriterOptions) {
     this.#options = options;
@@ -110,7 +112,7 @@ export class ChunkWriter {
 
   /**
    * Appends the next frame and takes ownership of its slab. Resolves when the buffer has room for
-   * another frame.
+   * another frame, and a chain is ready: writes that wait for servers hold one frame each.
    *
    * @throws the error that `sealed` rejects with.
    */
@@ -121,10 +123,16 @@ export class ChunkWriter {
     }
     this.#buffer.push(frame);
     this.#notifier.notify();
-    while (this.#buffer.unackedBytes > UNACKED_BYTES_MAX) {
+    while (!this.#isOpen || this.#buffer.unackedBytes > UNACKED_BYTES_MAX) {
       if (this.#error !== null) throw this.#error;
       await this.#notifier.wait();
     }
+  }
+
+  /** Whether more than the first frame may be held. A small chunk has one frame. */
+  get #isOpen(): boolean {
+    const { sizeHintBytes } = this.#options;
+    return this.#hasOpened || (sizeHintBytes !== null && sizeHintBytes <= EARLY_BYTES_MAX);
   }
 
   /** Marks the last frame as pushed. The chunk is sealed when all frames are acknowledged. */
@@ -179,6 +187,9 @@ export class ChunkWriter {
       maySendEarly: !isBusy,
       sealBeforeMs: route.held.requestedAtMs + route.held.intent.lifetimeMs / 2,
       chunkId: () => this.#id(),
+      onOpened: () => {
+        this.#hasOpened = true; // `WriteAttempt` then notifies.
+      },
       onAcked: () => this.#reportAcked(),
     });
     const result = await attempt.run();

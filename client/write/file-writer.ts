@@ -104,6 +104,7 @@ class FilePut {
       signal: this.#deadline.signal,
       // A frame must be part of one chunk, and chunks may be shorter than the largest frame.
       frameBytes: Math.min(FRAME_BYTES_MAX, this.#chunkSizeBytes),
+      chunkSizeBytes: this.#chunkSizeBytes,
       sizeHint: this.#options.sizeHint,
     });
     const first = await frames.next();

@@ -8,6 +8,16 @@ import type { ByteSource } from "./put-source.ts";
  */
 const FIRST_SLAB_BYTES = 64 * 1024;
 
+/**
+ * The slabs of all uploads of a client. The first frame of a chunk has a pool of its own: it is held while
+ * the chunk waits for servers. So a chunk that the servers have admitted never waits for memory of
+ * one that they have not.
+ */
+export interface UploadSlabs {
+  readonly first: SlabPool;
+  readonly next: SlabPool;
+}
+
 /** A part of a file in a slab. All frames but the last have the same length. */
 export interface UploadFrame {
   readonly slab: Slab;
@@ -23,18 +33,22 @@ export interface UploadFrame {
  */
 export class UploadFrameReader {
   readonly #source: ByteSource;
-  readonly #slabs: SlabPool;
+  readonly #slabs: UploadSlabs;
   readonly #signal: AbortSignal;
   readonly #frameBytes: number;
+  readonly #framesPerChunk: number;
+  #frameCount = 0;
   #slabBytes: number;
   #isAtEnd = false;
 
   constructor(options: {
     readonly source: ByteSource;
-    readonly slabs: SlabPool;
+    readonly slabs: UploadSlabs;
     readonly signal: AbortSignal;
     /** Length of every frame but the last. */
     readonly frameBytes: number;
+    /** Length of every chunk but the last: a multiple of `frameBytes`. */
+    readonly chunkSizeBytes: number;
     /** Expected size of the whole source in bytes, if known. */
     readonly sizeHint: number | undefined;
   }) {
@@ -42,6 +56,8 @@ export class UploadFrameReader {
     this.#slabs = options.slabs;
     this.#signal = options.signal;
     this.#frameBytes = options.frameBytes;
+    this.#framesPerChunk = options.chunkSizeBytes / options.frameBytes;
+    assert(Number.isInteger(this.#framesPerChunk), "a chunk consists of whole frames");
     const { sizeHint = FIRST_SLAB_BYTES } = options;
     this.#slabBytes = Math.min(Math.max(sizeHint, 1) + 1, this.#frameBytes);
   }
@@ -54,16 +70,19 @@ export class UploadFrameReader {
   /** Returns the next frame, or null at the end. The caller must release its slab. */
   async next(): Promise<UploadFrame | null> {
     if (this.#isAtEnd) return null;
-    let slab: Slab | null = await this.#slabs.acquire(this.#slabBytes, this.#signal);
+    const isFirst = this.#frameCount % this.#framesPerChunk === 0;
+    const slabs = isFirst ? this.#slabs.first : this.#slabs.next;
+    let slab: Slab | null = await slabs.acquire(this.#slabBytes, this.#signal);
     try {
       let lengthBytes = await this.#fill(slab, 0);
       if (!this.#isAtEnd && lengthBytes < this.#frameBytes) {
         const small = slab;
         slab = null; // `#grow` releases it.
-        slab = await this.#grow(small);
+        slab = await this.#grow(small, slabs);
         lengthBytes = await this.#fill(slab, lengthBytes);
       }
       this.#slabBytes = this.#frameBytes;
+      this.#frameCount += 1;
       if (lengthBytes === 0) return null;
       const frame = { slab, bytes: slab.bytes.subarray(0, lengthBytes) };
       slab = null; // The caller's from here on.
@@ -93,11 +112,11 @@ export class UploadFrameReader {
    * Moves the bytes of a small first slab to a slab of full size. Releases the small slab first:
    * writers that hold one slab and wait for another could deadlock.
    */
-  async #grow(small: Slab): Promise<Slab> {
+  async #grow(small: Slab, slabs: SlabPool): Promise<Slab> {
     assert(small.bytes.length < this.#frameBytes, "only a small slab grows");
     const bytes = small.bytes.slice();
     small.release();
-    const large = await this.#slabs.acquire(this.#frameBytes, this.#signal);
+    const large = await slabs.acquire(this.#frameBytes, this.#signal);
     large.bytes.set(bytes);
     return large;
   }

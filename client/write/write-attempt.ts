@@ -28,7 +28,7 @@ const STREAM_TIMEOUT_MS = 60 * 60 * 1000;
 const SENDS_MAX = 3;
 
 /** Largest chunk that is sent before the servers have admitted the write. */
-const EARLY_BYTES_MAX = 256 * 1024;
+export const EARLY_BYTES_MAX = 256 * 1024;
 
 type ChainStream = Stream<WriteUp, WriteDown>;
 
@@ -60,6 +60,8 @@ export interface WriteAttemptOptions {
   readonly sealBeforeMs: number;
   /** Returns the id of the complete chunk. */
   readonly chunkId: () => ChunkId;
+  /** Called when every server of the chain is ready. */
+  readonly onOpened: () => void;
   /** Called after the acknowledged bytes of the buffer have changed. */
   readonly onAcked: () => void;
 }
@@ -187,6 +189,7 @@ export class WriteAttempt {
           break;
         case "opened":
           this.#opened.resolve();
+          this.#options.onOpened();
           this.#noteProgress(this.#options.resumeAtBytes);
           break;
         case "ack":

@@ -140,12 +140,14 @@ describe("a connection between two servers", () => {
 describe("idle writers", () => {
   it("do not lock out others, and can continue where they stopped", async () => {
     await using cluster = await TestCluster.start();
-    const server = await cluster.startServer({ config: { writeBytesInFlightMax: 75 * MIB } });
+    const server = await cluster.startServer({ config: { writeBytesInFlightMax: 4 * MIB } });
     const intent = cluster.master.intent([server.location], 10);
     const connection = await cluster.connect(server.location.address);
     const chunk = makeChunk(3 * MIB, 1);
-    const idle = [1, 2].map(
-      (number) => new TestWrite(connection, { writeId: writeIdFor(number), intent }),
+    // There is memory for nine writes at least.
+    const idle = Array.from(
+      { length: 9 },
+      (_, number) => new TestWrite(connection, { writeId: writeIdFor(number), intent }),
     );
     for (const write of idle) {
       await write.opened();
@@ -153,7 +155,7 @@ describe("idle writers", () => {
       await write.acked(2 * MIB);
     }
     const { last } = await writeWaiting(cluster, {
-      number: 3,
+      number: 100,
       intent,
       chunk: makeChunk(9 * MIB, 2),
     });
@@ -161,7 +163,7 @@ describe("idle writers", () => {
     const [first] = idle;
     assert.equal((await first?.failed())?.error.code, "OVERLOADED");
     const resumed = new TestWrite(connection, {
-      ...{ writeId: writeIdFor(1), intent, resumeAtBytes: 2 * MIB },
+      ...{ writeId: writeIdFor(0), intent, resumeAtBytes: 2 * MIB },
     });
     await resumed.opened();
     await resumed.send(chunk, 2 * MIB);

@@ -11,19 +11,19 @@ import { hasCode } from "../../support/wire-fixture.ts";
 const MIB = 1024 * 1024;
 /** Memory of a write of unknown length. */
 const FULL_BYTES = 7.5 * MIB;
-/** Memory that only later positions of a chain use. */
-const OWN_BYTES = 8 * FULL_BYTES;
+/** Memory for one write of each class: the least that there is. */
+const BYTES_MIN = 9 * FULL_BYTES;
 
 function request(options: Partial<AdmissionRequest> = {}): AdmissionRequest {
   const { signal } = new AbortController();
-  const defaults = { source: "a", position: 0, sizeHintBytes: null, signal, waitMsMax: 60_000 };
+  const defaults = { source: "a", hopsAfter: 8, sizeHintBytes: null, signal, waitMsMax: 60_000 };
   return { ...defaults, ...options };
 }
 
-/** An admission with shared memory for this number of writes. */
-function admissionFor(count: number): { admission: WriteAdmission; clock: VirtualClock } {
+/** An admission with memory for one write of each class, and for no second one with eight hops. */
+function makeAdmission(): { admission: WriteAdmission; clock: VirtualClock } {
   const clock = new VirtualClock();
-  return { clock, admission: new WriteAdmission(OWN_BYTES + count * FULL_BYTES, clock) };
+  return { clock, admission: new WriteAdmission(BYTES_MIN, clock) };
 }
 
 /** Records the names of writes in the order of their admission. */
@@ -56,7 +56,7 @@ class Writes {
 
 describe("the admission of writes", () => {
   it("serves the sources in turn, each in its order", async () => {
-    const { admission, clock } = admissionFor(1);
+    const { admission, clock } = makeAdmission();
     const writes = new Writes(admission);
     for (const name of ["a1", "a2", "a3", "b1", "b2", "c1"]) writes.start(name);
     await clock.advance(1);
@@ -69,7 +69,7 @@ describe("the admission of writes", () => {
   });
 
   it("lets a large write before smaller ones that would fit", async () => {
-    const { admission, clock } = admissionFor(1);
+    const { admission, clock } = makeAdmission();
     const writes = new Writes(admission);
     writes.start("a1", { sizeHintBytes: MIB });
     writes.start("b1");
@@ -81,25 +81,47 @@ describe("the admission of writes", () => {
     assert.deepEqual(writes.admitted, ["a1", "b1"]);
   });
 
-  it("has memory for a write of each later position, however many of another one wait", async () => {
-    const { admission, clock } = admissionFor(2);
+  it("has memory for a write with fewer hops, however many with more hops there are", async () => {
+    const { admission, clock } = makeAdmission();
     const writes = new Writes(admission);
-    for (const name of ["a1", "a2", "a3", "a4"]) writes.start(name);
-    for (const position of [1, 2, 8]) writes.start(`b${position}`, { position });
+    for (const name of ["a1", "a2", "a3"]) writes.start(name);
     await clock.advance(1);
-    assert.deepEqual(writes.admitted, ["a1", "a2", "b1", "b2", "b8"]);
-    writes.start("c1", { position: 1 });
+    assert.deepEqual(writes.admitted, ["a1"]);
+    for (let hopsAfter = 7; hopsAfter >= 0; hopsAfter -= 1) {
+      writes.start(`b${hopsAfter}`, { hopsAfter });
+      writes.start(`c${hopsAfter}`, { hopsAfter });
+      await clock.advance(1);
+      assert.deepEqual(writes.admitted.at(-1), `b${hopsAfter}`);
+    }
+    assert.equal(admission.reservedBytes, admission.bytesMax);
+    writes.end("b0");
     await clock.advance(1);
-    assert.equal(admission.waitingCount, 3, "the own memory of position 1 is in use");
-    writes.end("b1");
-    await clock.advance(1);
-    assert.ok(writes.held.has("c1"), "it gets the own memory of its position");
-    assert.ok(admission.reservedBytes <= admission.bytesMax);
+    assert.ok(writes.held.has("c0"), "it gets the memory of a write of its class");
+  });
+
+  it("gives the first and the second servers of chains of three at most two thirds of the memory", async () => {
+    const clock = new VirtualClock();
+    const admission = new WriteAdmission(36 * FULL_BYTES, clock);
+    const writes = new Writes(admission);
+    const start = (hopsAfter: number): void => {
+      for (let count = 0; count < 40; count += 1)
+        writes.start(`${hopsAfter}-${count}`, { hopsAfter });
+    };
+    for (const [hopsAfter, admittedCount] of [
+      [2, 12],
+      [1, 24],
+      [0, 36],
+    ] as const) {
+      start(hopsAfter);
+      await clock.advance(1);
+      assert.equal(writes.admitted.length, admittedCount);
+    }
+    assert.equal(admission.waitingCount, 84);
   });
 
   it("does not deadlock: three servers, chains in all orders, far more than fit", async () => {
     const clock = new VirtualClock();
-    const servers = [0, 1, 2].map(() => new WriteAdmission(OWN_BYTES + 2 * FULL_BYTES, clock));
+    const servers = [0, 1, 2].map(() => new WriteAdmission(BYTES_MIN, clock));
     const orders = [
       [0, 1, 2],
       [1, 2, 0],
@@ -112,7 +134,8 @@ describe("the admission of writes", () => {
       for (const [position, server] of order.entries()) {
         // All servers of a chain are held at once, as by a write.
         const admission = servers[server] as WriteAdmission;
-        held.push(await admission.admit(request({ source: `${number % 8}`, position })));
+        const hopsAfter = order.length - 1 - position;
+        held.push(await admission.admit(request({ source: `${number % 8}`, hopsAfter })));
         await clock.sleep(1);
       }
       await clock.sleep(10);
@@ -128,8 +151,10 @@ describe("the admission of writes", () => {
   });
 
   it("takes the memory of an idle writer for one that waits, and not that of an active one", async () => {
-    const { admission, clock } = admissionFor(2);
-    const [idle, active] = [await admission.admit(request()), await admission.admit(request())];
+    const { admission, clock } = makeAdmission();
+    const hopsAfter = 7; // There is memory for two.
+    const idle = await admission.admit(request({ hopsAfter }));
+    const active = await admission.admit(request({ hopsAfter }));
     let receivedBytes = 0;
     idle.receivedWhileWaiting = () => 12;
     active.receivedWhileWaiting = () => {
@@ -144,7 +169,7 @@ describe("the admission of writes", () => {
     active.revoked.catch(() => revoked.push("active"));
     await clock.advance(60_000);
     assert.deepEqual(revoked, [], "no write waits");
-    const waiting = admission.admit(request());
+    const waiting = admission.admit(request({ hopsAfter }));
     const write = await clock.advanceFor(waiting, "a write gets the memory");
     assert.deepEqual(revoked, ["idle OVERLOADED"]);
     write.release();
@@ -153,7 +178,7 @@ describe("the admission of writes", () => {
   });
 
   it("refuses after the longest wait, and forgets writes that have ended while they waited", async () => {
-    const { admission, clock } = admissionFor(1);
+    const { admission, clock } = makeAdmission();
     const first = await admission.admit(request());
     const abort = new AbortController();
     const aborted = admission.admit(request({ signal: abort.signal }));
@@ -168,7 +193,7 @@ describe("the admission of writes", () => {
   });
 
   it("bounds the number of writes that wait", async () => {
-    const { admission } = admissionFor(1);
+    const { admission } = makeAdmission();
     const abort = new AbortController();
     const { signal } = abort;
     await admission.admit(request());

@@ -27,7 +27,30 @@ async function* reusing(bytes: Uint8Array, sizes: readonly number[]): AsyncGener
   }
 }
 
+const CHUNKS = { frameBytes: FRAME_BYTES_MAX, chunkSizeBytes: 2 * FRAME_BYTES_MAX };
+
 describe("the frames of a source", () => {
+  it("use a pool of their own if they are the first of a chunk", async () => {
+    const pools = [1, 2].map(() => new SlabPool({ bytesMax: 8 * FRAME_BYTES_MAX }));
+    const [first, next] = pools as [SlabPool, SlabPool];
+    const source = openSource(new Uint8Array(5 * FRAME_BYTES_MAX), SIGNAL);
+    const slabs = { first, next };
+    const frames = new UploadFrameReader({
+      ...{ ...CHUNKS, source, slabs, signal: SIGNAL, sizeHint: undefined },
+    });
+    const held: (readonly [number, number])[] = [];
+    while ((await frames.next()) !== null) {
+      held.push([first.acquiredBytes / FRAME_BYTES_MAX, next.acquiredBytes / FRAME_BYTES_MAX]);
+    }
+    assert.deepEqual(held, [
+      [1, 0],
+      [1, 1],
+      [2, 1],
+      [2, 2],
+      [3, 2],
+    ]);
+  });
+
   it("have equal lengths except the last, for any sizes of the pieces and any hint", async () => {
     const slabs = new SlabPool({ bytesMax: 8 * FRAME_BYTES_MAX });
     await fc.assert(
@@ -41,10 +64,10 @@ describe("the frames of a source", () => {
           const source = openSource(reusing(bytes, floor.map(Math.ceil)), SIGNAL);
           const frames = new UploadFrameReader({
             source,
-            slabs,
+            ...CHUNKS,
+            slabs: { first: slabs, next: slabs },
             signal: SIGNAL,
             sizeHint,
-            frameBytes: FRAME_BYTES_MAX,
           });
           const seen: Uint8Array[] = [];
           for (let frame = await frames.next(); frame !== null; frame = await frames.next()) {
@@ -67,11 +90,11 @@ describe("the frames of a source", () => {
     const controller = new AbortController();
     const source = openSource("text", SIGNAL);
     const options = {
+      ...CHUNKS,
       source,
-      slabs,
+      slabs: { first: slabs, next: slabs },
       signal: controller.signal,
       sizeHint: 10,
-      frameBytes: FRAME_BYTES_MAX,
     };
     const waiting = new UploadFrameReader(options).next();
     controller.abort(new Error("No more"));
@@ -89,11 +112,11 @@ describe("the frames of a source", () => {
     };
     const source = openSource(hanging, signal);
     const waiting = new UploadFrameReader({
+      ...CHUNKS,
       source,
-      slabs,
+      slabs: { first: slabs, next: slabs },
       signal,
       sizeHint: undefined,
-      frameBytes: FRAME_BYTES_MAX,
     }).next();
     await Promise.resolve();
     controller.abort(new Error("No more"));

@@ -7,13 +7,7 @@ import { BY_CHUNK_USERS } from "../../../shared/protocol/roles.ts";
 import { connect } from "../../../shared/wire/connect.ts";
 import type { Connection, Stream } from "../../../shared/wire/rpc.ts";
 import { EARLY_BODY_BYTES_MAX, RpcServer } from "../../../shared/wire/rpc-server.ts";
-import {
-  CLIENT,
-  hasCode,
-  makeWireDeps,
-  memoryFixture,
-  SERVER,
-} from "../../support/wire-fixture.ts";
+import { CLIENT, hasCode, memoryFixture, SERVER } from "../../support/wire-fixture.ts";
 
 const MIB = 1024 * 1024;
 const OPTIONS = { timeoutMs: 60_000 };

@@ -33,19 +33,14 @@ export const FLOW_MUTANTS: readonly Mutant[] = [
     caughtBy: CREDIT,
   },
   {
-    name: "no-memory-of-a-position",
-    bug: "Later positions in a chain have no memory of their own",
+    name: "same-memory-for-all-hops",
+    bug: "Writes may take all memory, however many servers of their chain come later",
     breaks: "docs/decisions/0026: writes do not wait in a circle",
     edits: [
       {
         file: "chunkserver/pipeline/write-admission.ts",
-        find: "      if (position === 0 || this.#ownInUse.has(position)) continue;",
-        replace: "      if (position >= 0 || this.#ownInUse.has(position)) continue;",
-      },
-      {
-        file: "chunkserver/pipeline/write-admission.ts",
-        find: "    if (position === 0 || this.#ownInUse.has(position)) return null;",
-        replace: "    if (position >= 0 || this.#ownInUse.has(position)) return null;",
+        find: "this.#limits = CLASSES.map((hops) => limitOf(hops, this.bytesMax));",
+        replace: "this.#limits = CLASSES.map(() => limitOf(0, this.bytesMax));",
       },
     ],
     caughtBy: ADMISSION,
@@ -83,8 +78,8 @@ export const FLOW_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "chunkserver/pipeline/write-admission.ts",
-        find: "for (const write of idle.slice(0, this.#waiting.size)) write.revoke();",
-        replace: "for (const write of idle.slice(this.#waiting.size)) write.revoke();",
+        find: "for (const write of idle.slice(0, this.waitingCount)) write.revoke();",
+        replace: "for (const write of idle.slice(this.waitingCount)) write.revoke();",
       },
     ],
     caughtBy: ADMISSION,
@@ -132,5 +127,18 @@ export const FLOW_MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: inTest("test/shared/wire/early-bodies.test.ts"),
+  },
+  {
+    name: "one-pool-for-all-frames",
+    bug: "The frames of chunks that wait for servers take the memory of those that do not",
+    breaks: "docs/decisions/0026: an admitted chunk does not wait for memory of one that waits",
+    edits: [
+      {
+        file: "client/write/upload-frames.ts",
+        find: "isFirst ? this.#slabs.first : this.#slabs.next;",
+        replace: "isFirst ? this.#slabs.next : this.#slabs.next;",
+      },
+    ],
+    caughtBy: inTest("test/client/write/upload-frames.test.ts"),
   },
 ];
