@@ -337,17 +337,19 @@ describe("a write chain with a slow tail", () => {
 
   it("refuses a write above the limit of bytes in flight after 3 s, if its writer cannot wait", async () => {
     await using cluster = await TestCluster.start();
-    const server = await cluster.startServer({ config: { writeBytesInFlightMax: 6 * MIB } });
+    const server = await cluster.startServer({ config: { writeBytesInFlightMax: 4 * MIB } });
     const intent = cluster.master.intent([server.location], 10);
     const connection = await cluster.connect(server.location.address);
     const open = (number: number): TestWrite =>
       new TestWrite(connection, { writeId: writeIdFor(number), intent });
-    const first = open(1);
-    await first.opened();
-    const { error } = await open(2).failed();
+    // There is memory for nine writes at least.
+    const writes = Array.from({ length: 9 }, (_, number) => open(number));
+    for (const write of writes) await write.opened();
+    const { error } = await open(10).failed();
     assert.equal(error.code, "OVERLOADED");
-    first.stream.end();
-    assert.equal(await first.next(), null);
-    await open(3).opened();
+    const [first] = writes;
+    first?.stream.end();
+    assert.equal(await first?.next(), null);
+    await open(11).opened();
   });
 });
