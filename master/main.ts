@@ -36,13 +36,15 @@ function runMaster(commandLine: readonly string[]): Promise<number> {
       describe: MASTER_CONFIG_HELP,
       check: checkMasterConfig,
       stopMsMax: (config) => config.stopGraceMs + STOP_SLACK_MS,
-      start: async ({ config, env, disk, stores, scrape, onFatal }) => {
+      start: async ({ config, env, disk, stores, scrape, signal, onFatal }) => {
         const [{ startMaster }, { startHttpServer }] = await Promise.all([
           import("./server.ts"),
           import("../shared/platform/http-server.ts"),
         ]);
         await using closers = new Closers();
-        const master = closers.use(await startMaster(config, env, { disk, stores }, { onFatal }));
+        const master = closers.use(
+          await startMaster(config, env, { disk, stores }, { onFatal, signal }),
+        );
         const http =
           config.http === null
             ? null
@@ -82,6 +84,7 @@ function restoreCluster(commandLine: readonly string[]): Promise<number> {
       describe: { ...MASTER_CONFIG_HELP, backup: "a file written by `ashlar backup`" },
       check: checkMasterConfig,
       stopMsMax: () => STOP_SLACK_MS,
+      isJob: true,
       start: async ({ config, env, disk, stores }) => {
         const { restoreMaster } = await import("./server.ts");
         const path = resolve(config.backup);

@@ -59,6 +59,8 @@ export interface MasterOptions {
   readonly onFatal: (error: AshlarError) => void;
   /** Opens the data directory. Default: `openMemberStorage`. */
   readonly openStorage?: OpenStorage;
+  /** Aborts the start. Without effect after it. */
+  readonly signal?: AbortSignal;
   /** Default: DEFAULT_LIMITS. */
   readonly limits?: Partial<DriverLimits>;
 }
@@ -76,7 +78,7 @@ const ORDER_TIMEOUT_MS = 120_000;
  *
  * Disposing it stops first the services and the calls, then consensus, then closes the disk.
  *
- * @throws {AshlarError} ADDRESS_IN_USE, WRONG_IDENTITY, LOG_CORRUPT, DISK_FAILED
+ * @throws {AshlarError} ADDRESS_IN_USE, WRONG_IDENTITY, LOG_CORRUPT, DISK_FAILED; the reason of `options.signal`
  */
 export async function startMaster(
   config: MasterConfig,
@@ -118,6 +120,7 @@ export async function startMaster(
       timing: config,
       limits: { logKeptBytes: config.logKeptBytes, ...options.limits },
       onFatal: options.onFatal,
+      signal: options.signal,
     }),
   );
   const deps = makeDeps(config, env, driver, pool);

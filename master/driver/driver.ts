@@ -50,8 +50,8 @@ export interface DriverOptions {
    * version wrote an entry (VERSION_MISMATCH). Called at most once.
    */
   readonly onFatal: (error: AshlarError) => void;
-  /** Aborts `openDriver` while it fetches the state from a peer. */
-  readonly signal?: AbortSignal;
+  /** Aborts `openDriver`: after it has read the log, and while it fetches the state from a peer. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Intervals and timeouts of the driver, in milliseconds. */

@@ -31,7 +31,7 @@ import { StateHolder } from "./state-holder.ts";
  *
  * @throws {AshlarError} WRONG_IDENTITY if the directory belongs to another member; LOG_CORRUPT if the
  *   log is damaged; VERSION_MISMATCH if a newer version wrote it; INVALID_ARGUMENT; DISK_FAILED;
- *   NO_SPACE
+ *   NO_SPACE; the reason of `options.signal`
  */
 export async function openDriver(options: DriverOptions): Promise<Driver> {
   const timing = { ...DEFAULT_TIMING, ...pickTiming(options.timing ?? {}) };
@@ -49,6 +49,7 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
   const own = { clusterId, memberId, incarnation: storage.identity.incarnation, address };
   let holder: StateHolder | null = null;
   try {
+    options.signal?.throwIfAborted();
     const { log } = options.env;
     const { openStateMachine } = options;
     holder = await StateHolder.open({ states: storage.states, openStateMachine, log });

@@ -1,5 +1,7 @@
 import * as v from "valibot";
+import { AshlarError, isAshlarError } from "../base/errors.ts";
 import { Deferred } from "../flow/deferred.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
 import type { Env } from "../ports/env.ts";
 import type { Log } from "../ports/log.ts";
 import type { ConfigOrigin, ConfigSchema } from "./config.ts";
@@ -8,7 +10,7 @@ import { type DaemonUsage, daemonHelp, parseDaemonFlags } from "./daemon-flags.t
 import { createHasher } from "./hasher.ts";
 import { loadConfig } from "./load-config.ts";
 import { openLog } from "./pino-log.ts";
-import { watchProcess } from "./process.ts";
+import { statusOfSignal, watchProcess } from "./process.ts";
 import { SystemClock } from "./system-clock.ts";
 import { SystemRandom } from "./system-random.ts";
 import { TcpNetwork } from "./tcp-network.ts";
@@ -25,6 +27,8 @@ export interface DaemonProcessDefinition<Schema extends ConfigSchema, Deps>
   ) => void;
   /** Longest duration of a graceful stop in ms. The process exits at the end of this duration. */
   readonly stopMsMax: (config: v.InferOutput<Schema>) => number;
+  /** Whether `start` is a job. A signal that ends a job ends the process with status 130 or 143. */
+  readonly isJob?: boolean;
   /**
    * Starts the role. Resolves when the role listens, or when a job is done. It imports the modules of
    * the role: `--help` and a config that is refused do not need them.
@@ -38,7 +42,10 @@ export interface DaemonProcessDeps<Config> {
   readonly env: Env;
   /** Returns the metrics in the text format of Prometheus. */
   readonly scrape: () => Promise<{ readonly contentType: string; readonly text: string }>;
-  /** Aborts when a graceful stop begins. */
+  /**
+   * Aborts with CANCELLED when a graceful stop begins, also during the start. A start that does not end then
+   * ends with the process after START_STOP_MS_MAX.
+   */
   readonly signal: AbortSignal;
   /** Ends the process after a fatal error. The role is disposed first. */
   readonly onFatal: (error: unknown) => void;
@@ -56,6 +63,12 @@ export interface StartedDaemon extends AsyncDisposable {
   /** Result of a job that is done: the process prints it and exits without waiting for a signal. */
   readonly report?: string;
 }
+
+/**
+ * Longest time that a stop waits for a start in progress, in milliseconds. A data directory can be opened again
+ * after the process has ended at any point of the start.
+ */
+const START_STOP_MS_MAX = 3_000;
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 const COMMON_HELP = {
@@ -142,16 +155,16 @@ async function serve<Schema extends ConfigSchema>(
   const stopped = new Deferred<number>();
   const stopping = new AbortController();
   const stop = (status: number): void => {
-    stopping.abort();
     stopped.resolve(status);
+    stopping.abort(new AshlarError("CANCELLED", "This process is stopping"));
   };
   using _watch = watchProcess({
     log,
-    onStop: () => stop(0),
+    onStop: (signal) => stop(definition.isJob === true ? statusOfSignal(signal) : 0),
     reopenLog,
     exit: (status) => process.exit(status),
   });
-  const started = await definition.start({
+  const roleDeps = {
     config,
     env: {
       clock,
@@ -163,15 +176,27 @@ async function serve<Schema extends ConfigSchema>(
     },
     scrape: () => metrics.scrape(),
     signal: stopping.signal,
-    onFatal: (error) => {
+    onFatal: (error: unknown) => {
       log.error("Stopping after a fatal error", { error });
       stop(daemonStatusOf(error));
     },
+  };
+  const started = await startUnlessStopped(() => definition.start(roleDeps), {
+    clock,
+    signal: stopping.signal,
+    onOverdue: () => exitOverdue(log, stopped),
   });
+  if (started === null) return logStopped(log, await stopped.promise);
   const { report, serving } = started;
   const facts = { ...started.facts, hasher: kind, pid: process.pid };
-  if (serving === undefined) {
-    log.info(report === undefined ? "Ready" : "Done", facts);
+  if (report !== undefined) {
+    log.info("Done", facts);
+    process.stdout.write(`${report}\n`);
+    stop(0);
+  } else if (stopping.signal.aborted) {
+    log.info("The start has ended after the stop began", facts);
+  } else if (serving === undefined) {
+    log.info("Ready", facts);
   } else {
     log.info("Listening: not ready yet", facts);
     serving
@@ -180,11 +205,7 @@ async function serve<Schema extends ConfigSchema>(
       })
       .catch(() => {}); // It never rejects.
   }
-  if (report !== undefined) {
-    process.stdout.write(`${report}\n`);
-    stop(0);
-  }
-  const status = await stopped.promise;
+  const status = report === undefined ? await stopped.promise : 0;
   // A disk or a peer that hangs must not block the stop. Everything acknowledged is durable.
   const deadline = clock.after(definition.stopMsMax(config), () => {
     log.warn("Stopped before all pending work had ended", { status });
@@ -195,6 +216,47 @@ async function serve<Schema extends ConfigSchema>(
   } finally {
     deadline.cancel();
   }
+  return logStopped(log, status);
+}
+
+/**
+ * Starts a role. A stop aborts `signal`, and calls `onOverdue` if the start has not ended START_STOP_MS_MAX later.
+ *
+ * @returns null if the stop has ended the start
+ */
+async function startUnlessStopped(
+  start: () => Promise<StartedDaemon>,
+  options: {
+    readonly clock: Clock;
+    readonly signal: AbortSignal;
+    readonly onOverdue: () => void;
+  },
+): Promise<StartedDaemon | null> {
+  const { clock, signal, onOverdue } = options;
+  if (signal.aborted) return null;
+  let deadline: Timer | null = null;
+  const onAbort = (): void => {
+    deadline = clock.after(START_STOP_MS_MAX, onOverdue);
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await start();
+  } catch (error) {
+    if (signal.aborted && isAshlarError(error, "CANCELLED")) return null;
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    (deadline as Timer | null)?.cancel();
+  }
+}
+
+async function exitOverdue(log: Log, stopped: Deferred<number>): Promise<void> {
+  const status = await stopped.promise;
+  log.warn("Stopped before the start had ended", { status });
+  process.exit(status);
+}
+
+function logStopped(log: Log, status: number): number {
   log.info("Stopped", { status });
   return status;
 }

@@ -26,7 +26,7 @@ export function watchProcess({ log, onStop, reopenLog = null, exit }: ProcessDep
   const onSignal = (signal: NodeJS.Signals): void => {
     if (stopping) {
       log.warn("Exiting without a graceful stop after a second signal", { signal });
-      exit(signal === "SIGINT" ? 130 : 143);
+      exit(statusOfSignal(signal));
       return;
     }
     stopping = true;
@@ -49,6 +49,11 @@ export function watchProcess({ log, onStop, reopenLog = null, exit }: ProcessDep
       process.off("uncaughtException", onBug).off("unhandledRejection", onBug);
     },
   };
+}
+
+/** Returns the exit status of a command that a signal has ended. */
+export function statusOfSignal(signal: NodeJS.Signals): number {
+  return signal === "SIGINT" ? 130 : 143;
 }
 
 /** Opens the log again at SIGHUP. */
