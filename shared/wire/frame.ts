@@ -78,9 +78,14 @@ export function writeHeader(target: Uint8Array, header: FrameHeader): void {
   target[1] = header.flags;
   target[2] = 0;
   target[3] = 0;
-  writeUint32(target, 4, header.streamId);
+  writeStreamId(target, header.streamId);
   writeUint32(target, 8, header.headLength);
   writeUint32(target, 12, header.bodyLength);
+}
+
+/** Changes the stream id of an encoded frame. */
+export function writeStreamId(frame: Uint8Array, streamId: number): void {
+  writeUint32(frame, 4, streamId);
 }
 
 function writeUint32(target: Uint8Array, offset: number, value: number): void {

@@ -2,11 +2,17 @@ import { AshlarError } from "../base/errors.ts";
 
 /** Longest head of a request whose method sets no other limit. It has room for a longest path. */
 export const REQUEST_HEAD_BYTES_DEFAULT = 256 * 1024;
-/**
- * Most values in one head. A value takes up to about 100 bytes of memory, however few bytes of the
- * head it takes: an empty map takes one.
- */
+/** Most values in one head. */
 const VALUES_MAX = 1_000_000;
+/**
+ * Memory of a decoded value, in bytes, however few bytes of the head it takes: an empty map takes one.
+ * With the bytes of the head, this is at least what Node takes, except for small integers.
+ */
+const VALUE_BYTES = 64;
+/** Memory of a value of the formats bin and ext in addition: a typed array, or a Date. */
+const OBJECT_BYTES = 192;
+/** Memory of a call that waits, without its head: its handler, its promises and its timers. */
+const CALL_BYTES = 2048;
 const METHOD_NAME_BYTES_MAX = 100;
 
 /** The bytes of a head that is not decoded yet. */
@@ -17,25 +23,31 @@ export interface EncodedHead {
 }
 
 /**
- * Checks the head of a request before it is decoded: decoding takes many times its length in memory.
+ * Returns the memory of a request that waits, in bytes, from its head that is not decoded yet.
  *
- * @param head longer than REQUEST_HEAD_BYTES_DEFAULT
- * @param bytesMaxOf returns the longest head of a method
+ * @param bytesMaxOf returns the longest head of a method, if it is not REQUEST_HEAD_BYTES_DEFAULT
  * @throws {AshlarError} TOO_LARGE
  */
-export function checkLargeHead(
+export function requestMemory(
   head: EncodedHead,
-  bytesMaxOf: (methodName: string) => number,
-): void {
+  bytesMaxOf: (methodName: string) => number | undefined,
+): number {
   const headBytes = head.end - head.start;
-  const methodName = methodNameOf(head);
-  const bytesMax = bytesMaxOf(methodName);
-  if (headBytes > bytesMax) {
-    throw tooLarge(`expected at most ${bytesMax} bytes for ${methodName}: it has ${headBytes}`);
+  if (headBytes > REQUEST_HEAD_BYTES_DEFAULT) checkLength(head, bytesMaxOf(methodNameOf(head)));
+  const { valueCount, objectCount } = measureHead(head, VALUES_MAX + 1);
+  if (valueCount > VALUES_MAX) {
+    throw tooLarge(`expected at most ${VALUES_MAX} values: ${methodNameOf(head)} has more`);
   }
-  if (valueCount(head, VALUES_MAX + 1) > VALUES_MAX) {
-    throw tooLarge(`expected at most ${VALUES_MAX} values: ${methodName} has more`);
-  }
+  return CALL_BYTES + headBytes + VALUE_BYTES * valueCount + OBJECT_BYTES * objectCount;
+}
+
+/** Checks the length of the head of a frame. @throws {AshlarError} TOO_LARGE */
+export function checkLength(head: EncodedHead, bytesMax = REQUEST_HEAD_BYTES_DEFAULT): void {
+  const headBytes = head.end - head.start;
+  if (headBytes <= bytesMax) return;
+  throw tooLarge(
+    `expected at most ${bytesMax} bytes for ${methodNameOf(head)}: it has ${headBytes}`,
+  );
 }
 
 function tooLarge(reason: string): AshlarError {
@@ -57,18 +69,31 @@ function methodNameOf({ source, start }: EncodedHead): string {
   return String.fromCharCode(...name);
 }
 
-/**
- * Counts the values in encoded msgpack, keys included, without decoding them. Stops at `countMax`.
- */
-export function valueCount({ source, start, end }: EncodedHead, countMax: number): number {
+/** The numbers of values in a head. */
+export interface HeadMeasure {
+  /** All values, keys included. */
+  readonly valueCount: number;
+  /** Those of the formats bin and ext. */
+  readonly objectCount: number;
+}
+
+/** Counts the values in encoded msgpack without decoding them. Stops at `countMax`. */
+export function measureHead({ source, start, end }: EncodedHead, countMax: number): HeadMeasure {
   const view = viewOf(source);
-  let count = 0;
-  for (let at = start; at < end && count < countMax; count += 1) {
+  let valueCount = 0;
+  let objectCount = 0;
+  for (let at = start; at < end && valueCount < countMax; valueCount += 1) {
     const size = sizeAt(view, at, end);
-    if (size === null) return count;
+    if (size === null) break;
+    if (isObject(view.getUint8(at))) objectCount += 1;
     at += size;
   }
-  return count;
+  return { valueCount, objectCount };
+}
+
+/** Returns whether a value with this first byte is of a format bin or ext. */
+function isObject(first: number): boolean {
+  return (first >= 0xc4 && first <= 0xc9) || (first >= 0xd4 && first <= 0xd8);
 }
 
 function viewOf(source: Uint8Array): DataView {

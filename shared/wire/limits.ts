@@ -13,10 +13,10 @@ export interface WireLimits {
   /** Calls and streams in progress on one connection. Further ones are refused with OVERLOADED. */
   readonly inFlightMax: number;
   /**
-   * Heads of the requests in progress on one connection, in bytes. Further requests are refused with
-   * OVERLOADED.
+   * Memory of the requests in progress on one connection, in bytes: see `requestMemory`. Further requests
+   * are refused with OVERLOADED.
    */
-  readonly requestBytesMax: number;
+  readonly requestMemoryBytesMax: number;
   /**
    * A silent peer is pinged after this long, and its connection is closed after three times this
    * long.
@@ -37,7 +37,7 @@ export const DEFAULT_WIRE_LIMITS: WireLimits = {
   streamWindowBytes: 8 * 1024 * 1024,
   connectionWindowBytes: 32 * 1024 * 1024,
   inFlightMax: 4096,
-  requestBytesMax: 32 * 1024 * 1024,
+  requestMemoryBytesMax: 192 * 1024 * 1024,
   pingIntervalMs: 2000,
   stallTimeoutMs: 30_000,
   handshakeTimeoutMs: 5000,

@@ -6,7 +6,13 @@ import type { Link } from "../ports/network.ts";
 import type { BodyLease } from "./byte-budget.ts";
 import { ConnectionCredit } from "./connection-credit.ts";
 import { Deadlines, type Expirable } from "./deadlines.ts";
-import { FRAME_KINDS, type FrameHeader, type FrameKind, frameBytes } from "./frame.ts";
+import {
+  FRAME_KINDS,
+  type FrameHeader,
+  type FrameKind,
+  frameBytes,
+  writeStreamId,
+} from "./frame.ts";
 import { FrameCodec, type FrameFields } from "./frame-codec.ts";
 import { type Frame, FrameReader } from "./frame-reader.ts";
 import { FrameWriter, type Outgoing, type QueuedFrame } from "./frame-writer.ts";
@@ -77,6 +83,7 @@ export class Multiplexer implements StreamHost {
   #keepAlive: KeepAlive | null = null;
   /** Null until the handshake is complete. */
   #peerLimits: PeerLimits | null = null;
+  #lastError: EncodedError | null = null;
   #pauses = 0;
   #isPausedForResponses = false;
   #isClosed = false;
@@ -173,17 +180,29 @@ export class Multiplexer implements StreamHost {
     return this.#writer.send(outgoing);
   }
 
-  /** Queues a frame whose head is an error. An error that is too large is sent without details. */
+  /**
+   * Queues a frame whose head is an error. An error that is too large is sent without details. The error
+   * that was sent last is not encoded again.
+   */
   postError(kind: FrameKind, streamId: number, error: unknown): void {
+    let last = this.#lastError;
+    if (last === null || last.error !== error || last.kind !== kind) {
+      last = { kind, error, frame: this.#encodeError(kind, error) };
+      this.#lastError = last;
+    }
+    const frame = new Uint8Array(last.frame);
+    writeStreamId(frame, streamId);
+    this.post({ frame, body: null, onSettled: null });
+  }
+
+  #encodeError(kind: FrameKind, error: unknown): Uint8Array {
     const data = toErrorData(error);
-    let frame: Uint8Array;
     try {
-      frame = this.encode({ kind, streamId, head: data });
+      return this.encode({ kind, streamId: 0, head: data });
     } catch {
       const message = data.message.slice(0, ERROR_LENGTH_MAX);
-      frame = this.encode({ kind, streamId, head: { code: data.code, message } });
+      return this.encode({ kind, streamId: 0, head: { code: data.code, message } });
     }
-    this.post({ frame, body: null, onSettled: null });
   }
 
   /** Removes a queued frame. Returns false if it may have reached the peer. */
@@ -367,6 +386,13 @@ export class Multiplexer implements StreamHost {
     if (this.#isClosed) return;
     this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.credit, streamId, head: bytes }));
   }
+}
+
+/** An error and the frame that was sent for it. */
+interface EncodedError {
+  readonly kind: FrameKind;
+  readonly error: unknown;
+  readonly frame: Uint8Array;
 }
 
 function writeNow(flush: () => void): void {

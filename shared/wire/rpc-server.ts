@@ -29,6 +29,8 @@ export interface RpcServerOptions {
   readonly limits?: Partial<WireLimits>;
   /** Bounds of the connections. Default: `DEFAULT_PLACES`. */
   readonly places?: Partial<ConnectionPlaces>;
+  /** Memory of the requests in progress on all connections to peers of one role. */
+  readonly requestMemoryBytesMax?: number;
 }
 
 /**
@@ -56,8 +58,11 @@ const DEFAULT_PLACES: ConnectionPlaces = {
  */
 export const EARLY_BODY_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Heads of the requests in progress on all connections, in bytes. */
-const REQUEST_BYTES_MAX = 512 * 1024 * 1024;
+/**
+ * Default of `RpcServerOptions.requestMemoryBytesMax`: some 180,000 small calls that wait. Each role has its
+ * own, so that calls of clients leave memory for those of masters and chunkservers.
+ */
+const REQUEST_MEMORY_BYTES_MAX = 512 * 1024 * 1024;
 const CLOSE_GRACE_MS = 5000;
 
 /**
@@ -76,7 +81,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
   readonly #handshakes = new Set<Multiplexer>();
   readonly #places: ConnectionPlaces;
   readonly #connectionCounts: Record<Role, number> = { client: 0, chunkserver: 0, master: 0 };
-  readonly #memory = new ByteBudget(REQUEST_BYTES_MAX);
+  readonly #memory: Readonly<Record<Role, ByteBudget>>;
   readonly #earlyBodies = new ByteBudget(EARLY_BODY_BYTES_MAX);
   readonly #slices: TurnSlices;
   readonly #holdWrite = (flush: () => void): void => this.#slices.hold(flush);
@@ -88,6 +93,12 @@ export class RpcServer implements Handlers, AsyncDisposable {
     this.#slices = new TurnSlices(deps.clock);
     this.#options = options;
     this.#limits = { ...DEFAULT_WIRE_LIMITS, ...options.limits };
+    const { requestMemoryBytesMax = REQUEST_MEMORY_BYTES_MAX } = options;
+    this.#memory = {
+      client: new ByteBudget(requestMemoryBytesMax),
+      chunkserver: new ByteBudget(requestMemoryBytesMax),
+      master: new ByteBudget(requestMemoryBytesMax),
+    };
     this.#places = { ...DEFAULT_PLACES, ...options.places };
   }
 
@@ -219,7 +230,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
       multiplexer,
       hello,
       registrations: this.#registrations,
-      memory: new ByteBudget(this.#limits.requestBytesMax, this.#memory),
+      memory: new ByteBudget(this.#limits.requestMemoryBytesMax, this.#memory[role]),
       earlyBodies: new ByteBudget(EARLY_BODY_BYTES_MAX / 4, this.#earlyBodies),
       slices: this.#slices,
       onClosed: () => {

@@ -12,8 +12,8 @@ export interface ServerCallOptions {
   readonly peer: PeerIdentity;
   readonly peerAddress: string;
   readonly deadlineMs: number;
-  /** Length of the head of the request. */
-  readonly headBytes: number;
+  /** Memory that the request has taken of its connection. */
+  readonly memoryBytes: number;
   /** Starts the parts of the work of all calls of the server. */
   readonly slices: TurnSlices;
   /** The waiting parts of the connection. */
@@ -26,7 +26,7 @@ export class ServerCall implements CallContext, Expirable {
   readonly peer: PeerIdentity;
   readonly peerAddress: string;
   readonly deadlineMs: number;
-  readonly headBytes: number;
+  readonly memoryBytes: number;
   readonly #clock: Clock;
   readonly #slices: TurnSlices;
   readonly #lane: Lane;
@@ -43,7 +43,7 @@ export class ServerCall implements CallContext, Expirable {
     this.peer = options.peer;
     this.peerAddress = options.peerAddress;
     this.deadlineMs = options.deadlineMs;
-    this.headBytes = options.headBytes;
+    this.memoryBytes = options.memoryBytes;
     this.#clock = options.clock;
     this.#slices = options.slices;
     this.#lane = options.lane;

@@ -8,7 +8,7 @@ import { type BodyLease, type ByteBudget, COVERED_BODY } from "./byte-budget.ts"
 import type { Expirable } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
-import { checkLargeHead, type EncodedHead, REQUEST_HEAD_BYTES_DEFAULT } from "./head-limits.ts";
+import { checkLength, type EncodedHead, requestMemory } from "./head-limits.ts";
 import { type Hello, parseRequestHead } from "./messages.ts";
 import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
 import { ReceivedFrame } from "./received.ts";
@@ -51,14 +51,25 @@ export interface ServerConnectionOptions {
 /** Deadline of a call that states none, or a later one. A handler does not wait longer. */
 const CALL_TIMEOUT_MS_MAX = 60 * 60 * 1_000;
 
+/*
+ * Errors of many requests are made once. The stack of a new error is more work than a small call, and the
+ * multiplexer encodes an error once if it is sent again.
+ */
+const TOO_MUCH_MEMORY = new AshlarError(
+  "OVERLOADED",
+  "The requests in progress take too much memory",
+);
+const CLOSING = new AshlarError("UNAVAILABLE", "This server is closing");
+
 /** The server's end of a connection: it runs handlers for calls and streams. */
 export class ServerConnection implements MultiplexerHandler {
   readonly #options: ServerConnectionOptions;
   readonly #multiplexer: Multiplexer;
   readonly #calls = new Map<number, ServerCall>();
   readonly #lane: Lane;
-  /** Length of the large head that is being read. */
+  /** Memory of the request that is being read: first of its large head, then of what it decodes to. */
   #readingBytes = 0;
+  #tooManyCalls: AshlarError | null = null;
   #isGoingAway = false;
   #onIdle: (() => void) | null = null;
 
@@ -86,25 +97,25 @@ export class ServerConnection implements MultiplexerHandler {
   /** Cancels the calls in progress and closes the connection. */
   destroy(): void {
     if (this.#calls.size === 0) this.#multiplexer.close();
-    else this.#multiplexer.fail(closingError());
+    else this.#multiplexer.fail(CLOSING);
   }
 
   wantsHead({ kind, streamId, headLength }: FrameHeader): boolean {
     if (kind !== FRAME_KINDS.request) return true; // The flow control bounds messages.
     if (this.#overloadError(streamId) !== null) return false;
-    if (!this.#options.memory.acquire(headLength)) return false;
-    this.#readingBytes = headLength;
-    return true;
+    return this.#acquireForReading(headLength);
   }
 
-  checkHead({ kind, headLength }: FrameHeader, head: EncodedHead): void {
-    if (headLength <= REQUEST_HEAD_BYTES_DEFAULT) return;
+  checkHead({ kind, streamId }: FrameHeader, head: EncodedHead): void {
+    if (kind !== FRAME_KINDS.request) {
+      checkLength(head);
+      return;
+    }
+    const refusal = this.#overloadError(streamId);
+    if (refusal !== null) throw refusal;
     const { registrations } = this.#options;
-    checkLargeHead(head, (name) => {
-      const requestBytesMax = registrations.get(name)?.method.requestBytesMax;
-      const isRequest = kind === FRAME_KINDS.request;
-      return (isRequest ? requestBytesMax : undefined) ?? REQUEST_HEAD_BYTES_DEFAULT;
-    });
+    const bytes = requestMemory(head, (name) => registrations.get(name)?.method.requestBytesMax);
+    if (!this.#acquireForReading(bytes)) throw TOO_MUCH_MEMORY;
   }
 
   leaseBody({ kind, streamId, bodyLength }: FrameHeader): BodyLease | null {
@@ -115,19 +126,20 @@ export class ServerConnection implements MultiplexerHandler {
   onDropped({ kind, streamId }: FrameHeader): void {
     this.#endReading();
     if (kind === FRAME_KINDS.request) {
-      this.#postError(streamId, this.#overloadError(streamId) ?? tooMuchMemory());
+      this.#postError(streamId, this.#overloadError(streamId) ?? TOO_MUCH_MEMORY);
     } else this.#multiplexer.failMalformed(`a frame of kind ${kind}, which no client sends`);
   }
 
   onFrame(frame: Frame): void {
     const { kind, streamId } = frame.header;
-    this.#endReading();
     switch (kind) {
       case FRAME_KINDS.request:
         this.#onRequest(frame);
+        this.#endReading(); // Unless the request was admitted.
         return;
       case FRAME_KINDS.cancel:
       case FRAME_KINDS.error:
+        if (!this.#calls.has(streamId)) return; // The frames of the two ends have crossed.
         this.#abort(streamId, fromErrorData(parseErrorData(frame.head)));
         return;
       default:
@@ -177,7 +189,15 @@ export class ServerConnection implements MultiplexerHandler {
     }
   }
 
-  /** Releases the memory of the large head that was read. */
+  /** Takes memory for the request that is being read, in place of what it has. Returns whether it fits. */
+  #acquireForReading(bytes: number): boolean {
+    this.#endReading();
+    if (!this.#options.memory.acquire(bytes)) return false;
+    this.#readingBytes = bytes;
+    return true;
+  }
+
+  /** Releases the memory of the request that is being read. */
   #endReading(): void {
     this.#options.memory.release(this.#readingBytes);
     this.#readingBytes = 0;
@@ -196,23 +216,28 @@ export class ServerConnection implements MultiplexerHandler {
 
   /** Returns why a new request is refused, or null. */
   #overloadError(streamId: number): AshlarError | null {
-    if (this.#isGoingAway) return closingError();
+    if (this.#isGoingAway) return CLOSING;
     const { inFlightMax } = this.#multiplexer.limits;
     if (this.#calls.size < inFlightMax || this.#calls.has(streamId)) return null;
-    return new AshlarError("OVERLOADED", `${inFlightMax} calls are in progress on this connection`);
+    this.#tooManyCalls ??= new AshlarError(
+      "OVERLOADED",
+      `${inFlightMax} calls are in progress on this connection`,
+    );
+    return this.#tooManyCalls;
   }
 
-  /** Adds a request to those in progress, and starts it: see `TurnSlices`. @throws OVERLOADED */
+  /** Adds the request that was read to those in progress, and starts it: see `TurnSlices`. */
   #admit(registration: Registration, { frame, timeoutMs, request }: ParsedRequest): void {
-    const { clock, hello, memory, slices } = this.#options;
-    const { streamId, headLength } = frame.header;
-    if (!memory.acquire(headLength)) throw tooMuchMemory();
+    const { clock, hello, slices } = this.#options;
+    const { streamId } = frame.header;
+    const memoryBytes = this.#readingBytes;
+    this.#readingBytes = 0;
     const call = new ServerCall({
       clock,
       peer: hello.identity,
       peerAddress: this.#multiplexer.link.peerAddress,
       deadlineMs: clock.monotonicMs() + lifetimeMsOf(registration, timeoutMs),
-      headBytes: headLength,
+      memoryBytes,
       slices,
       lane: this.#lane,
       onExpired: () => this.#onExpired(streamId, registration.method.name),
@@ -316,7 +341,7 @@ export class ServerConnection implements MultiplexerHandler {
   #endCall(streamId: number, call: ServerCall): boolean {
     if (this.#calls.get(streamId) !== call) return false;
     this.#calls.delete(streamId);
-    this.#options.memory.release(call.headBytes);
+    this.#options.memory.release(call.memoryBytes);
     if (this.#calls.size === 0) this.#onIdle?.();
     return !call.isAborted;
   }
@@ -395,12 +420,4 @@ function callHandler<Result>(task: () => Promise<Result>): Promise<Result> {
 function internalError(error: unknown): AshlarError {
   const message = error instanceof Error ? error.message : String(error);
   return new AshlarError("INTERNAL", message, { cause: error });
-}
-
-function tooMuchMemory(): AshlarError {
-  return new AshlarError("OVERLOADED", "The requests in progress take too much memory");
-}
-
-function closingError(): AshlarError {
-  return new AshlarError("UNAVAILABLE", "This server is closing");
 }

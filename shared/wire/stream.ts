@@ -9,6 +9,9 @@ import type { Received, Stream } from "./rpc.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
 import { type StreamHost, StreamSender } from "./stream-sender.ts";
 
+/** The error of callers that use a stream after its orderly end. Made once: each stream needs it. */
+const ENDED = new AshlarError("CANCELLED", "The stream has ended");
+
 /** Options of `WireStream`. */
 export interface StreamOptions<Receive> {
   readonly streamId: number;
@@ -106,7 +109,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   /** Ends both directions of the stream, after the queued messages. */
   endBothDirections(): void {
     if (this.#isClosed) return;
-    this.#sender.end(() => this.#close(null, this.#endedError()));
+    this.#sender.end(() => this.#close(null, ENDED));
   }
 
   cancel(error: AshlarError): void {
@@ -188,7 +191,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   #onEnd(isLast: boolean): void {
     if (isLast) {
       this.#isLastReceived = true;
-      this.#sender.fail(this.#endedError());
+      this.#sender.fail(ENDED);
     }
     this.#receiver.end(null);
     if (isLast) this.#receiver.checkDrained();
@@ -201,7 +204,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   }
 
   #onDrained(): void {
-    if (this.#isLastReceived) this.#close(null, this.#endedError());
+    if (this.#isLastReceived) this.#close(null, ENDED);
   }
 
   #abort(kind: typeof FRAME_KINDS.cancel | typeof FRAME_KINDS.error, error: AshlarError): void {
@@ -218,10 +221,6 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
     this.#sender.fail(callerError);
     this.#receiver.close(callerError);
     this.#options.onClosed(error);
-  }
-
-  #endedError(): AshlarError {
-    return new AshlarError("CANCELLED", `The stream ${this.#options.title} has ended`);
   }
 }
 

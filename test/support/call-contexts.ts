@@ -34,7 +34,7 @@ export class CallContexts {
       peer,
       peerAddress: "client:1",
       deadlineMs: this.#clock.monotonicMs() + TIMEOUT_MS,
-      headBytes: 0,
+      memoryBytes: 0,
       slices: this.slices,
       lane: this.#lanes[peer.role],
       onExpired: (call) => call.abort(new AshlarError("DEADLINE_EXCEEDED", "The call has expired")),

@@ -114,6 +114,32 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
       });
     });
 
+    it("encode an error once if it is sent again", async () => {
+      const fixture = makeFixture();
+      let encodedCount = 0;
+      const refusal = new AshlarError("NOT_LEADER", "");
+      Object.defineProperty(refusal, "message", {
+        get: () => {
+          encodedCount += 1;
+          return "Ask another";
+        },
+      });
+      const refuse: EchoHandler = async (request) => {
+        request.release();
+        throw refusal;
+      };
+      await withEcho(fixture, refuse, {}, async ({ connection }) => {
+        const calls = Array.from({ length: 100 }, () =>
+          connection.call(echo, { text: "" }, { timeoutMs: 1000 }),
+        );
+        const results = await fixture.settle(Promise.allSettled(calls));
+        for (const result of results) {
+          assert.ok(result.status === "rejected" && hasCode("NOT_LEADER")(result.reason));
+        }
+        assert.equal(encodedCount, 1);
+      });
+    });
+
     it("fail with INTERNAL for any other error, whose stack is only in the server's log", async () => {
       const fixture = makeFixture();
       const breakDown: EchoHandler = async (request) => {
@@ -280,7 +306,7 @@ for (const makeFixture of [tcpFixture, memoryFixture]) {
         await new Promise<void>((resolve) => answers.push(resolve));
         return { text: "", bodyBytes: 0 };
       };
-      await withEcho(fixture, wait, { requestBytesMax: 25_000 }, async ({ connection }) => {
+      await withEcho(fixture, wait, { requestMemoryBytesMax: 30_000 }, async ({ connection }) => {
         const call = () => connection.call(echo, { text: "x".repeat(10_000) }, { timeoutMs: 5000 });
         const calls = [call(), call()];
         await assert.rejects(fixture.settle(call()), hasCode("OVERLOADED"));

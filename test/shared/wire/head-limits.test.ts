@@ -5,7 +5,7 @@ import { Packr } from "msgpackr";
 import * as v from "valibot";
 import { defineCall } from "../../../shared/protocol/method.ts";
 import { ANY_ROLE } from "../../../shared/protocol/roles.ts";
-import { REQUEST_HEAD_BYTES_DEFAULT, valueCount } from "../../../shared/wire/head-limits.ts";
+import { measureHead, REQUEST_HEAD_BYTES_DEFAULT } from "../../../shared/wire/head-limits.ts";
 import type { RpcServer } from "../../../shared/wire/rpc-server.ts";
 import { hasCode, memoryFixture, tcpFixture, withPair } from "../../support/wire-fixture.ts";
 
@@ -16,14 +16,15 @@ const options = { timeoutMs: 5000 };
 /** A call whose request is any value. */
 const any = defineCall("test.any", ANY_ROLE, v.unknown(), v.object({}));
 
-/** Returns the number of values in `value`, keys included. */
-function countOf(value: unknown): number {
-  if (Array.isArray(value)) return value.reduce((sum: number, each) => sum + countOf(each), 1);
-  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return 1;
-  return Object.values(value).reduce((sum: number, each) => sum + 1 + countOf(each), 1);
+/** Returns the number of values in `value` for which `isCounted` returns true, keys included. */
+function countOf(value: unknown, isCounted: (value: unknown) => boolean = () => true): number {
+  const own = isCounted(value) ? 1 : 0;
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return own;
+  const parts = Array.isArray(value) ? value : Object.entries(value).flat();
+  return parts.reduce((sum: number, each) => sum + countOf(each, isCounted), own);
 }
 
-describe("valueCount", () => {
+describe("measureHead", () => {
   it("counts the values of any message without decoding it", () => {
     const leaf = fc.oneof(
       ...[fc.integer(), fc.maxSafeInteger(), fc.double(), fc.string({ maxLength: 70_000 })],
@@ -42,8 +43,13 @@ describe("valueCount", () => {
         const source = packr.pack([value, 0, 0, 0, 0, 0]);
         const head = { source, start: 0, end: source.length };
         // The last bytes are not counted exactly: small values fill them.
-        assert.equal(valueCount(head, Number.POSITIVE_INFINITY), countOf(value) + 6);
-        assert.equal(valueCount(head, 3), 3);
+        const { valueCount, objectCount } = measureHead(head, Number.POSITIVE_INFINITY);
+        assert.equal(valueCount, countOf(value) + 6);
+        assert.equal(
+          objectCount,
+          countOf(value, (each) => each instanceof Uint8Array),
+        );
+        assert.equal(measureHead(head, 3).valueCount, 3);
       }),
       { numRuns: 50 },
     );
