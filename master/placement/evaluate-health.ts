@@ -139,7 +139,8 @@ function refusedReasons({ refused }: HealthFacts): string[] {
   return refused.map(
     ({ memberId, forMs, reason }) =>
       `master ${memberId} does not follow the leader for ${seconds(forMs)}: ${reason}; ` +
-      'replace it: docs/operations.md, "A master does not follow the leader"',
+      "stop it and keep its data directory, which can be the only one with some acknowledged changes: " +
+      'docs/operations.md, "A master does not follow the leader"',
   );
 }
 

@@ -13,7 +13,7 @@ import { freeAddresses, startRealMaster } from "../support/real-masters.ts";
 
 const clusterId = "d".repeat(32) as ClusterId;
 const REASON =
-  /^master 1 does not follow the leader for 1\d s: expected entry \d+ of term \d+, which this member has committed: current value is term \d+; replace it: docs\/operations\.md, "A master does not follow the leader"$/;
+  /^master 1 does not follow the leader for 1\d s: expected entry \d+ of term \d+, which this member has committed: current value is term \d+; stop it and keep its data directory, which can be the only one with some acknowledged changes: docs\/operations\.md, "A master does not follow the leader"$/;
 
 /** Moves the leadership, so that no later entry has the term of an entry that was lost. */
 async function raiseTerm(addresses: readonly string[]): Promise<void> {

@@ -61,7 +61,8 @@ const CASES: ReadonlyArray<{
     word: "degraded",
     reasons: [
       "master 2 does not follow the leader for 61 s: expected this; " +
-        'replace it: docs/operations.md, "A master does not follow the leader"',
+        "stop it and keep its data directory, which can be the only one with some acknowledged changes: " +
+        'docs/operations.md, "A master does not follow the leader"',
     ],
   },
   {
