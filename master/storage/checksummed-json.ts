@@ -3,6 +3,7 @@ import { toHex } from "../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
+import { isWrongKind } from "./log-failure.ts";
 
 /** Hex digits of the checksum at the end of the file: enough to detect damage. */
 const CHECKSUM_DIGITS = 32;
@@ -18,7 +19,7 @@ interface ChecksummedJsonDeps {
  * BLAKE3 of that line, including its line feed.
  *
  * @returns null if the file does not exist.
- * @throws {AshlarError} LOG_CORRUPT if the checksum does not match; VERSION_MISMATCH if the content
+ * @throws {AshlarError} LOG_CORRUPT if the checksum does not match or it is no file; VERSION_MISMATCH if the content
  *   does not match `schema`.
  */
 export async function readChecksummedJson<Output>(
@@ -31,16 +32,14 @@ export async function readChecksummedJson<Output>(
     bytes = await deps.disk.readFile(path);
   } catch (error) {
     if (isAshlarError(error, "NOT_FOUND")) return null;
-    throw error;
+    if (!isAshlarError(error) || !isWrongKind(error)) throw error;
+    throw damaged(path, `expected a regular file: ${error.message}`);
   }
   const text = new TextDecoder().decode(bytes);
   const lineEnd = text.indexOf("\n") + 1;
   const line = text.slice(0, lineEnd);
   if (text.slice(lineEnd) !== checksumLine(deps.hasher, line)) {
-    throw new AshlarError("LOG_CORRUPT", `Cannot read ${path}: its checksum does not match`, {
-      details: { path },
-      hint: `Restore ${path} from a copy; without it, add a new member with an empty directory instead`,
-    });
+    throw damaged(path, "its checksum does not match");
   }
   const result = v.safeParse(schema, JSON.parse(line));
   if (result.success) return result.output;
@@ -49,6 +48,13 @@ export async function readChecksummedJson<Output>(
     `Cannot read ${path}: expected format 1: ${result.issues[0].message}`,
     { hint: "Start the version of Ashlar that wrote it, or a newer one" },
   );
+}
+
+function damaged(path: string, reason: string): AshlarError {
+  return new AshlarError("LOG_CORRUPT", `Cannot read ${path}: ${reason}`, {
+    details: { path },
+    hint: `Restore ${path} from a copy; without it, add a new member with an empty directory instead`,
+  });
 }
 
 /** Writes such a file atomically. It is durable when the promise resolves. */

@@ -7,6 +7,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import { clusterIdSchema, memberIdSchema } from "../../shared/protocol/schemas.ts";
 import { readChecksummedJson, writeChecksummedJson } from "./checksummed-json.ts";
+import { isWrongKind } from "./log-failure.ts";
 
 const IDENTITY_PATH = "identity.json";
 const PEERS_PATH = "peers.json";
@@ -85,12 +86,13 @@ async function createIdentity(
   return identity;
 }
 
-/** Returns whether the directory contains log segments. */
+/** Returns whether the directory contains log segments, or the log is no directory. */
 async function hasLog(disk: Disk): Promise<boolean> {
   try {
     return (await disk.list("log")).length > 0;
   } catch (error) {
     if (isAshlarError(error, "NOT_FOUND")) return false;
+    if (isWrongKind(error)) return true;
     throw error;
   }
 }

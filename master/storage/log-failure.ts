@@ -2,6 +2,14 @@ import { assert } from "../../shared/base/assert.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { DiskFile } from "../../shared/ports/disk.ts";
 
+/** The errors of a path that is neither a regular file nor, where one is expected, a directory. */
+const WRONG_KIND: readonly unknown[] = ["EEXIST", "EISDIR", "ELOOP", "ENOTDIR", "ENXIO", "ESPIPE"];
+
+/** Returns whether a path is not what was expected, such as a directory in the place of a file. */
+export function isWrongKind(error: unknown): boolean {
+  return isAshlarError(error) && WRONG_KIND.includes(error.details["errno"]);
+}
+
 /** Syncs `file`. NO_SPACE becomes DISK_FAILED: unlike at a write, data may be lost already. */
 export function syncFile(file: DiskFile): Promise<void> {
   return failIfFull(file.sync());

@@ -8,6 +8,7 @@ import type { Log } from "../../shared/ports/log.ts";
 import { type HardState, INDEX_ZERO, NO_MEMBER, TERM_ZERO } from "../raft/messages.ts";
 import { LeftOutSegments } from "./left-out-segments.ts";
 import { LogEntries } from "./log-entries.ts";
+import { isWrongKind } from "./log-failure.ts";
 import type { LogItem } from "./log-record.ts";
 import { logCorrupt, REPLACE_HINT, type Segment } from "./segment.ts";
 import {
@@ -131,15 +132,13 @@ function isStrict(all: readonly unknown[], position: number): boolean {
   return position >= all.length - STRICT_SEGMENT_COUNT;
 }
 
-/** The errors of a name that is listed and is no file: a directory, a dangling link, a socket, a FIFO. */
-const NO_FILE: readonly unknown[] = ["ENOENT", "EISDIR", "ELOOP", "ENXIO", "ESPIPE"];
-
 /** Returns the error of a segment whose bytes are wrong or cannot be read. Null for another error. */
 function damageOf(path: string, error: unknown): AshlarError | null {
   if (isAshlarError(error, "LOG_CORRUPT")) return error;
   if (!isAshlarError(error)) return null;
   const { code, message, details } = error;
-  if (NO_FILE.includes(details["errno"])) {
+  // A name that is listed and does not exist is a dangling link.
+  if (code === "NOT_FOUND" || isWrongKind(error)) {
     return logCorrupt(path, 0, `a regular file: ${message}`);
   }
   const isUnreadable = code === "DISK_FAILED" && details["errno"] === "EIO";

@@ -6,11 +6,12 @@ import type { Entry, HardState } from "../raft/messages.ts";
 import { EntryReader } from "./entry-reader.ts";
 import type { LeftOutSegments } from "./left-out-segments.ts";
 import type { LogEntries } from "./log-entries.ts";
-import { toLogFailure } from "./log-failure.ts";
+import { isWrongKind, toLogFailure } from "./log-failure.ts";
 import { type LogItem, sizeOfRecord } from "./log-record.ts";
 import { type RecoveredLog, recoverLog } from "./log-recovery.ts";
 import { type HeaderFields, LogSegments, type LogSegmentsOptions } from "./log-segments.ts";
 import { NewestSegment } from "./newest-segment.ts";
+import { logCorrupt } from "./segment.ts";
 
 const DIRECTORY = "log";
 /**
@@ -107,7 +108,9 @@ export class RaftLog {
    */
   static async open(options: RaftLogOptions): Promise<RaftLog> {
     const { disk, hasher, log, cacheBytes, clusterId, memberId } = options;
-    await disk.makeDirectory(DIRECTORY);
+    await disk.makeDirectory(DIRECTORY).catch((error: unknown) => {
+      throw isWrongKind(error) ? logCorrupt(DIRECTORY, 0, "a directory") : error;
+    });
     const owner = { clusterId, memberId };
     const directory = DIRECTORY;
     const newest = await NewestSegment.open(options);
