@@ -1,12 +1,18 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import { parsePath } from "../../shared/base/path.ts";
-import { type FeedPosition, type WatchMessage, watch } from "../../shared/protocol/feed-api.ts";
+import {
+  type FeedPosition,
+  type WatchMessage,
+  type WatchRequest,
+  watch,
+} from "../../shared/protocol/feed-api.ts";
 import type { CallContext, Handlers, Stream } from "../../shared/wire/rpc.ts";
-import { type ByteText, bytesToText } from "../namespace/keys.ts";
+import { type WatchedPath, watchedPath } from "../namespace/watched-path.ts";
 import { confirmRead } from "./call-waits.ts";
 import { FeedHub } from "./feed-hub.ts";
 import type { MasterDeps } from "./leader-context.ts";
+import { WatchMemory } from "./watch-memory.ts";
 
 /** Maximum number of rows in one read of the feed. Takes a few milliseconds. */
 const ROWS_MAX = 256;
@@ -29,6 +35,7 @@ type FeedDeps = Pick<MasterDeps, "consensus" | "env" | "namespace">;
 export class FeedService implements Disposable {
   readonly #deps: FeedDeps;
   readonly #hub: FeedHub;
+  readonly #memory = new WatchMemory();
   readonly #feeds = new Set<FeedStream>();
   #isStopped = false;
 
@@ -41,21 +48,34 @@ export class FeedService implements Disposable {
   register(handlers: Handlers): void {
     handlers.onStream(watch, async (request, stream, context) => {
       request.release();
-      const { path, from, heartbeatMs } = request.head;
-      const within = parsePath(path).map(bytesToText);
-      if (this.#isStopped) throw stopping();
-      const feed = new FeedStream(
-        { ...this.#deps, hub: this.#hub },
-        { stream, context, within, heartbeatMs },
-      );
-      this.#feeds.add(feed);
+      const release = this.#memory.acquire(context.peerAddress, request.head.path.length);
       try {
-        await feed.run(from);
+        await context.turn(); // The streams of a connection start in one turn.
+        await this.#serve(request.head, stream, context);
       } finally {
-        this.#feeds.delete(feed);
-        feed.stop();
+        release();
       }
     });
+  }
+
+  async #serve(
+    { path, from, heartbeatMs }: WatchRequest,
+    stream: Stream<WatchMessage, object>,
+    context: CallContext,
+  ): Promise<void> {
+    const within = watchedPath(parsePath(path));
+    if (this.#isStopped) throw stopping();
+    const feed = new FeedStream(
+      { ...this.#deps, hub: this.#hub },
+      { stream, context, within, heartbeatMs },
+    );
+    this.#feeds.add(feed);
+    try {
+      await feed.run(from);
+    } finally {
+      this.#feeds.delete(feed);
+      feed.stop();
+    }
   }
 
   [Symbol.dispose](): void {
@@ -67,7 +87,7 @@ export class FeedService implements Disposable {
 interface FeedStreamOptions {
   readonly stream: Stream<WatchMessage, object>;
   readonly context: CallContext;
-  readonly within: readonly ByteText[];
+  readonly within: WatchedPath;
   readonly heartbeatMs: number;
 }
 

@@ -2,14 +2,14 @@ import { isAshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import type { FeedPosition } from "../../shared/protocol/feed-api.ts";
 import { isBefore } from "../namespace/feed-query.ts";
-import type { ByteText } from "../namespace/keys.ts";
+import type { WatchedPath } from "../namespace/watched-path.ts";
+import { DUE_INTERVAL_MS, DueWaits } from "./due-waits.ts";
 import type { MasterDeps } from "./leader-context.ts";
 import { WatchIndex } from "./watch-index.ts";
 
 /** A watcher that has received all events, until an event concerns it or a heartbeat is due. */
 export interface WaitingWatcher {
-  /** The names of the watched path, from the root down. */
-  readonly within: readonly ByteText[];
+  readonly within: WatchedPath;
   /** Position of the first event that the watcher has not read. */
   readonly next: FeedPosition;
   /** Time of the next heartbeat, on the monotonic clock. */
@@ -36,8 +36,6 @@ const EVENTS_PER_TURN = 256;
  * costs much less than many reads.
  */
 const READ_INTERVAL_MS = 5;
-/** Interval at which the hub looks for due heartbeats, in milliseconds. */
-const HEARTBEAT_CHECK_MS = 100;
 
 /**
  * Reads the feed once for all waiting watchers of this master, and wakes those that an event concerns.
@@ -46,6 +44,8 @@ const HEARTBEAT_CHECK_MS = 100;
 export class FeedHub {
   readonly #deps: Pick<MasterDeps, "consensus" | "env" | "namespace">;
   readonly #waiting = new WatchIndex<Waiting>();
+  /** The same watchers, by the times of their heartbeats. */
+  readonly #heartbeats = new DueWaits<Waiting>();
   /** Position of the first event that the hub has not read. Null while no watcher waits. */
   #next: FeedPosition | null = null;
   #heartbeatCheckMs = 0;
@@ -69,8 +69,9 @@ export class FeedHub {
         return;
       }
       const waiting = { ...watcher, resolve, reject };
-      cancel = () => this.#waiting.delete(waiting.within, waiting);
+      cancel = () => this.#remove(waiting);
       this.#waiting.add(waiting.within, waiting);
+      this.#heartbeats.add(waiting);
       if (this.#next !== null) return;
       this.#next = watcher.next;
       this.#readWhileWatched().catch((error: unknown) => this.#fail(error));
@@ -103,7 +104,7 @@ export class FeedHub {
       await env.clock.yieldTurn();
     } else {
       try {
-        await consensus.waitApplied(index, HEARTBEAT_CHECK_MS);
+        await consensus.waitApplied(index, DUE_INTERVAL_MS);
       } catch (error) {
         if (!isAshlarError(error, "DEADLINE_EXCEEDED")) throw error;
       }
@@ -137,10 +138,9 @@ export class FeedHub {
 
   #endDueWaits(): void {
     const nowMs = this.#deps.env.clock.monotonicMs();
-    if (nowMs - this.#heartbeatCheckMs < HEARTBEAT_CHECK_MS) return;
+    if (nowMs - this.#heartbeatCheckMs < DUE_INTERVAL_MS) return;
     this.#heartbeatCheckMs = nowMs;
-    for (const waiting of this.#waiting.all()) {
-      if (waiting.dueMs > nowMs) continue;
+    for (const waiting of this.#heartbeats.due(nowMs)) {
       const next = isBefore(waiting.next, this.#position) ? this.#position : waiting.next;
       this.#end(waiting, (each) => each.resolve({ next, hasEvents: false }));
     }
@@ -151,7 +151,12 @@ export class FeedHub {
   }
 
   #end(waiting: Waiting, settle: (waiting: Waiting) => void): void {
-    this.#waiting.delete(waiting.within, waiting);
+    this.#remove(waiting);
     settle(waiting);
+  }
+
+  #remove(waiting: Waiting): void {
+    this.#waiting.delete(waiting.within, waiting);
+    this.#heartbeats.delete(waiting);
   }
 }

@@ -12,12 +12,12 @@ import { CountedRecords, ReadBudget } from "./read-budget.ts";
 import { refusal } from "./refusal.ts";
 import { STAGED_ROOT } from "./staged-totals.ts";
 import { PastView, ROOT_INODE, type State, type TreeView } from "./state.ts";
+import { concernsWatch, type WatchedPath } from "./watched-path.ts";
 
 /** The bounds of one page of the feed. */
 export interface FeedRequest {
   readonly from: FeedPosition;
-  /** The names of the watched path, from the root down. */
-  readonly within: readonly ByteText[];
+  readonly within: WatchedPath;
   /** Bound of the events to read, whether they concern the path or not. */
   readonly rowsMax: number;
   /** Bound of the page in bytes. The page ends after the event that exceeds the bound. */
@@ -310,7 +310,7 @@ function placesOf({ position, record, context }: StoredEvent): FeedPlaces {
 
 /** Returns the event with its paths. Null if the event does not concern the watched path. */
 function eventFor(
-  within: readonly ByteText[],
+  within: WatchedPath,
   stored: StoredEvent,
   { emptyRoot }: FeedSource,
 ): FeedEvent | null {
@@ -319,9 +319,7 @@ function eventFor(
   // Only a watch of the root has the events of unfinished trees: with them it knows what is in a tree
   // when it is published.
   const concerns = (place: readonly ByteText[] | null): boolean =>
-    place === null
-      ? within.length === 0
-      : startsWith(place, within) || (affectsSubtree(record) && startsWith(within, place));
+    place === null ? within.length === 0 : concernsWatch(within, place, affectsSubtree(record));
   if (!concerns(names) && (record.kind !== "renamed" || !concerns(fromNames))) return null;
   const common = {
     ...position,
@@ -346,11 +344,6 @@ function eventFor(
 /** Returns whether the event moves or removes the whole subtree of its inode. */
 const affectsSubtree = ({ kind, inodeKind }: FeedRecord): boolean =>
   inodeKind === "directory" && (kind === "renamed" || kind === "removed");
-
-/** Returns whether `names` starts with all names of `first`. */
-function startsWith(names: readonly ByteText[], first: readonly ByteText[]): boolean {
-  return names.length >= first.length && first.every((name, index) => names[index] === name);
-}
 
 /** Returns the path of the names. Null without names, or if the protocol has no place for it. */
 function pathOf(names: readonly ByteText[] | null): Uint8Array | null {

@@ -136,4 +136,5 @@ export const watch = defineStream("namespace.watch", BY_CLIENTS, {
     next: feedPositionSchema,
   }),
 });
+export type WatchRequest = ReturnType<(typeof watch)["parseOpen"]>;
 export type WatchMessage = ReturnType<(typeof watch)["parseDown"]>;

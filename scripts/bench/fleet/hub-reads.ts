@@ -1,5 +1,6 @@
 import { FeedHub } from "../../../master/api/feed-hub.ts";
 import type { Namespace } from "../../../master/namespace/namespace.ts";
+import { watchedPathOf } from "../../../master/namespace/watched-path.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import { Deferred } from "../../../shared/flow/deferred.ts";
 import { median } from "../../statistics.ts";
@@ -73,7 +74,7 @@ class WatchedState {
     const hub = new FeedHub(deps as unknown as ConstructorParameters<typeof FeedHub>[0]);
     const next = { index: (namespace.appliedIndex + 1) as LogIndex, sequence: 0 };
     for (let number = 0; number < watchers; number += 1) {
-      const within = ["watched", String(number)] as Parameters<FeedHub["wait"]>[0]["within"];
+      const within = watchedPathOf(["watched", String(number)]);
       hub.wait({ within, next, dueMs: Number.POSITIVE_INFINITY });
     }
   }

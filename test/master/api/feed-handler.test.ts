@@ -17,7 +17,12 @@ type Watch = StreamHandler<object, object, WatchMessage>;
 function serve(
   machine: TestStateMachine,
   waitApplied: () => Promise<void>,
-): { readonly watch: () => Promise<void>; stop(): void } {
+): {
+  readonly clock: VirtualClock;
+  readonly contexts: CallContexts;
+  readonly watch: (path?: string, peerAddress?: string) => Promise<void>;
+  stop(): void;
+} {
   const consensus = { waitApplied, status: () => ({ leaderId: 1 }) };
   const clock = Object.assign(new VirtualClock(), { sleep: async () => {} }); // The pauses of the hub.
   const env = { clock };
@@ -32,13 +37,17 @@ function serve(
   };
   feed.register(handlers as Handlers);
   const stream = { send: async () => {} } as unknown as Stream<WatchMessage, object>;
-  const context = new CallContexts(clock).make();
+  const contexts = new CallContexts(clock);
   const from = { index: machine.index, sequence: 0 };
-  const head = { path: new TextEncoder().encode("/"), from, heartbeatMs: 1_000 };
-  const watch = (): Promise<void> =>
-    handler({ head, body: NO_BODY, release: () => {} }, stream, context);
-  return { watch, stop: () => feed[Symbol.dispose]() };
+  const watch = (path = "/", peerAddress = "client:1"): Promise<void> => {
+    const head = { path: new TextEncoder().encode(path), from, heartbeatMs: 1_000 };
+    const context = Object.assign(contexts.makeCall(), { peerAddress });
+    return handler({ head, body: NO_BODY, release: () => {} }, stream, context);
+  };
+  return { clock, contexts, watch, stop: () => feed[Symbol.dispose]() };
 }
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("the feed of a master", () => {
   it("retains no memory for the reads of a watcher that stays connected", async () => {
@@ -66,5 +75,41 @@ describe("the feed of a master", () => {
     );
     served.stop();
     await assert.rejects(watching, hasCode("UNAVAILABLE"));
+  });
+
+  it("bounds the watches of a connection and of all by the bytes of their paths", async () => {
+    const served = serve(await TestStateMachine.make(), () => new Promise(() => {}));
+    const path = "/ab".repeat(21_000);
+    const counts = { watching: 0, OVERLOADED: 0, UNAVAILABLE: 0 };
+    const open = (peerAddress: string): void => {
+      counts.watching += 1;
+      served.watch(path, peerAddress).catch(({ code }: { code: keyof typeof counts }) => {
+        counts.watching -= 1;
+        counts[code] += 1;
+      });
+    };
+    for (let each = 0; each < 400; each += 1) open("client:1");
+    await turn();
+    assert.ok(counts.watching * path.length <= 16 * 2 ** 20, `${counts.watching} watches`);
+    assert.equal(counts.OVERLOADED, 400 - counts.watching);
+    for (let each = 0; each < 3_000; each += 1) open(`client:${2 + Math.floor(each / 200)}`);
+    await turn();
+    assert.ok(counts.watching * path.length <= 128 * 2 ** 20, `${counts.watching} watches`);
+    served.stop();
+    for (let each = 0; each < 10; each += 1) await turn();
+    assert.equal(counts.watching, 0);
+  });
+
+  it("reads the path of a watch in a turn of its own", async () => {
+    const served = serve(await TestStateMachine.make(), () => new Promise(() => {}));
+    assert.ok(served.contexts.slices.tryBegin());
+    let isParsed = false;
+    const watching = served.watch("relative");
+    watching.catch(() => {
+      isParsed = true;
+    });
+    for (let each = 0; each < 10; each += 1) await Promise.resolve();
+    assert.ok(!isParsed, "another part runs in this turn");
+    await assert.rejects(watching, hasCode("INVALID_ARGUMENT"));
   });
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { FeedHub, type WaitEnd } from "../../../master/api/feed-hub.ts";
 import type { MasterDeps } from "../../../master/api/leader-context.ts";
-import type { ByteText } from "../../../master/namespace/keys.ts";
+import { watchedPathOf } from "../../../master/namespace/watched-path.ts";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import type { FeedPosition } from "../../../shared/protocol/feed-api.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
@@ -37,9 +37,9 @@ async function makeHub({ sleep = async () => {} }: { sleep?: () => Promise<void>
   const hub = new FeedHub({ consensus, env, namespace } as unknown as MasterDeps);
   const ends = new Map<string, WaitEnd>();
   const turn = () => new Promise((resolve) => setImmediate(resolve));
-  const wait = (path: string, next: FeedPosition) => {
-    const within = path.split("/").filter((name) => name !== "") as ByteText[];
-    const waiting = hub.wait({ within, next, dueMs: DUE_MS });
+  const wait = (path: string, next: FeedPosition, dueMs = DUE_MS) => {
+    const within = watchedPathOf(path.split("/").filter((name) => name !== ""));
+    const waiting = hub.wait({ within, next, dueMs });
     waiting.end.then(
       (end) => ends.set(path, end),
       () => {},
@@ -130,6 +130,23 @@ describe("the feed of many watchers", () => {
     assert.equal(ends.size, 0);
     await timePasses(DUE_MS);
     assert.deepEqual(ends.get("/a"), { next: now(), hasEvents: false });
+  });
+
+  it("looks at no other watcher to find the due ones", async () => {
+    const { ends, wait, now, timePasses } = await makeHub();
+    let looks = 0;
+    const later = {
+      valueOf() {
+        looks += 1;
+        return 100 * DUE_MS;
+      },
+    };
+    for (let each = 0; each < 2_000; each += 1) wait(`/b/${each}`, now(), later as never);
+    wait("/a", now());
+    const looksOfWaits = looks;
+    for (let ms = 0; ms < DUE_MS; ms += 100) await timePasses(100);
+    assert.deepEqual([...ends.keys()], ["/a"]);
+    assert.equal(looks, looksOfWaits);
   });
 
   it("lets a watcher read again that waits from before the events that the hub has read", async () => {

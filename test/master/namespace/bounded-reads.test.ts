@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { listPage, statAll } from "../../../master/api/tree-reads.ts";
 import type { NamespaceOperation } from "../../../master/namespace/command.ts";
 import { LOOKUP_ROWS_MAX, ReadBudget } from "../../../master/namespace/read-budget.ts";
+import { watchedPathOf } from "../../../master/namespace/watched-path.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
 import type { EntryName } from "../../../shared/base/path.ts";
 import type { FeedPosition } from "../../../shared/protocol/feed-api.ts";
@@ -192,7 +193,12 @@ describe("a page of the feed", () => {
     let eventCount = 0;
     let next: FeedPosition = from;
     for (let isLast = false; !isLast; ) {
-      const request = { from: next, within: ["other"], rowsMax: 256, bytesMax: 128 * 1024 };
+      const request = {
+        from: next,
+        within: watchedPathOf(["other"]),
+        rowsMax: 256,
+        bytesMax: 128 * 1024,
+      };
       const { result, rows } = count(() => machine.namespace.feed(request));
       assert.ok(rows < 10_000, `${rows} rows`);
       assert.deepEqual(result.events, []);
@@ -200,7 +206,7 @@ describe("a page of the feed", () => {
     }
     next = from;
     for (let isLast = false; !isLast; ) {
-      const request = { from: next, within: [], rowsMax: 256, bytesMax: 64 * 1024 };
+      const request = { from: next, within: watchedPathOf([]), rowsMax: 256, bytesMax: 64 * 1024 };
       const page = machine.namespace.feed(request);
       eventCount += page.events.length;
       ({ isLast, next } = page);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { bytesToText } from "../../../master/namespace/keys.ts";
 import type { Namespace } from "../../../master/namespace/namespace.ts";
 import { STAGED_ROOT } from "../../../master/namespace/staged-totals.ts";
+import { watchedPath } from "../../../master/namespace/watched-path.ts";
 import { toHex } from "../../../shared/base/bytes.ts";
 import type { InodeId, LogIndex } from "../../../shared/base/ids.ts";
 import { parsePath } from "../../../shared/base/path.ts";
@@ -150,7 +150,7 @@ export function eventsFrom(
   options: { readonly path?: string; readonly rowsMax?: number } = {},
 ): { readonly events: FeedEvent[]; readonly next: FeedPosition } {
   const { path = "/", rowsMax = 3 } = options;
-  const within = parsePath(path).map(bytesToText);
+  const within = watchedPath(parsePath(path));
   const events: FeedEvent[] = [];
   let next = from;
   for (;;) {
