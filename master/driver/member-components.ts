@@ -13,6 +13,7 @@ import type { MembershipState } from "./membership-state.ts";
 import { identifyPeer, type OwnIdentity } from "./peer-handshake.ts";
 import { PeerService } from "./peer-service.ts";
 import { Peers, type PeersOptions } from "./peers.ts";
+import { RefusedMessages, type RefusedMessagesOptions } from "./refused-messages.ts";
 import type { OfferOutcome } from "./snapshot-offers.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
@@ -60,6 +61,15 @@ export function makePeers(deps: MemberDeps, callbacks: Pick<PeersOptions, "onCon
   founding.onPoke(() => peers.poke());
   peers.setPeers(membershipState.peers);
   return peers;
+}
+
+/** Makes the component that handles refused messages. */
+export function makeRefused(
+  { options, node, storage }: MemberDeps,
+  callbacks: Pick<RefusedMessagesOptions, "onLogLost" | "onContradiction">,
+): RefusedMessages {
+  const { noteLogLost } = storage;
+  return new RefusedMessages({ ...options.env, node, noteLogLost, ...callbacks });
 }
 
 /** Makes the component that carries out membership changes and leadership transfers. */

@@ -24,6 +24,7 @@ import {
   makeMembershipChanger,
   makePeers,
   makeReceiver,
+  makeRefused,
   makeSender,
   makeService,
 } from "./member-components.ts";
@@ -35,7 +36,7 @@ import type { Peers } from "./peers.ts";
 import { Proposals } from "./proposals.ts";
 import { RaftLoop } from "./raft-loop.ts";
 import { Reads } from "./reads.ts";
-import { RefusedMessages } from "./refused-messages.ts";
+import type { RefusedMessages } from "./refused-messages.ts";
 import { SnapshotOffers } from "./snapshot-offers.ts";
 import type { SnapshotReceiver } from "./snapshot-receiver.ts";
 import type { SnapshotSender } from "./snapshot-sender.ts";
@@ -81,8 +82,8 @@ export class Member implements Driver {
     this.#proposals = new Proposals(deps.limits);
     this.#reads = new Reads({ retryAfterMs: deps.timing.electionTimeoutMsMin });
     const onFailure = (error: AshlarError): void => this.#fail(error);
-    const { node } = deps;
-    this.#refused = new RefusedMessages({ ...deps.options.env, node, onLogLost: onFailure });
+    const onContradiction = (error: AshlarError): void => this.#failReads(error);
+    this.#refused = makeRefused(deps, { onLogLost: onFailure, onContradiction });
     const appliedIndex = (): LogIndex => this.stateMachine.appliedIndex;
     this.#statusTracker = new StatusTracker({ ...deps, refused: this.#refused, appliedIndex });
     this.#loop = this.#makeLoop();
@@ -156,7 +157,8 @@ export class Member implements Driver {
   }
 
   waitApplied(index: LogIndex, timeoutMs: number, caller?: Caller): Promise<void> {
-    if (this.stateMachine.appliedIndex >= index) return Promise.resolve();
+    const isApplied = this.stateMachine.appliedIndex >= index;
+    if (isApplied && this.#refused.contradiction === null) return Promise.resolve();
     const begin = (waiter: Waiter): void => this.#appliedWaiters.add(index, waiter);
     return this.#wait({ timeoutMs, caller }, begin).then(() => {});
   }
@@ -165,7 +167,8 @@ export class Member implements Driver {
     { timeoutMs, caller }: { readonly timeoutMs: number; readonly caller: Caller | undefined },
     begin: (waiter: Waiter) => void,
   ): Promise<LogIndex> {
-    if (this.#haltReason !== null) return Promise.reject(this.#haltReason);
+    const refusal = this.#haltReason ?? this.#refused.contradiction;
+    if (refusal !== null) return Promise.reject(refusal);
     const deadlineMs = this.#deps.options.env.clock.monotonicMs() + timeoutMs;
     return new Promise((resolve, reject) => begin({ deadlineMs, caller, resolve, reject }));
   }
@@ -242,8 +245,7 @@ export class Member implements Driver {
     const unknown = commitUnknown(reason.message);
     this.#proposals.failAll({ queued: reason, appended: unknown });
     this.#membershipChanger.fail(unknown);
-    this.#reads.failAll(reason);
-    this.#appliedWaiters.failAll(reason);
+    this.#failReads(reason);
     this.#offers.refuseUnlessAccepted();
     this.#statusTracker.halt();
   }
@@ -303,6 +305,11 @@ export class Member implements Driver {
     });
   }
 
+  #failReads(error: AshlarError): void {
+    this.#reads.failAll(error);
+    this.#appliedWaiters.failAll(error);
+  }
+
   /** Answers a confirmed read once the state machine has applied its index. */
   #releaseRead(readIndex: LogIndex, waiter: Waiter): void {
     if (this.stateMachine.appliedIndex >= readIndex) waiter.resolve(readIndex);
@@ -334,10 +341,7 @@ export class Member implements Driver {
     }
   }
 
-  /**
-   * Delivers the replies of a durable append: those for this member to the core in its next turn,
-   * the others to the peers now.
-   */
+  /** Delivers the replies of a durable append: to the core in its next turn, or to the peers now. */
   #deliverReplies(replies: readonly Message[]): void {
     const own: Message[] = [];
     for (const reply of replies) {
@@ -418,9 +422,7 @@ export class Member implements Driver {
     });
   }
 
-  /**
-   * Replaces the state by a received snapshot. Until then all readers of the old state are stopped.
-   */
+  /** Replaces the state by a received snapshot. Until then all readers of the old state are stopped. */
   async #installState(snapshot: Snapshot): Promise<void> {
     await this.#applier.freeze();
     await this.#sender.cancelAll();

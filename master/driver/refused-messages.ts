@@ -1,5 +1,5 @@
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
+import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Refusal } from "../consensus.ts";
@@ -21,6 +21,10 @@ export interface RefusedMessagesOptions {
   readonly node: Pick<RaftNode, "status">;
   /** Called when this member has lost entries that it had acknowledged. It must stop. */
   readonly onLogLost: (error: AshlarError) => void;
+  /** Records durably that this member has lost entries: a restart must not forget it. */
+  readonly noteLogLost: (reason: string) => Promise<void>;
+  /** Called with the error of all reads when the leader has another history than this member. */
+  readonly onContradiction: (error: AshlarError) => void;
 }
 
 /** The refused messages of one member, without a pause of QUIET_MS_MAX. */
@@ -41,14 +45,15 @@ interface Episode {
  */
 export class RefusedMessages {
   readonly #options: RefusedMessagesOptions;
+  #contradiction: { readonly term: Term; readonly error: AshlarError } | null = null;
   readonly #episodes = new Map<MemberId, Episode>();
 
   constructor(options: RefusedMessagesOptions) {
     this.#options = options;
   }
 
-  note(message: Message, { reason, isLogLost }: Violation): void {
-    const { clock, onLogLost } = this.#options;
+  note(message: Message, { reason, isLogLost, isContradiction }: Violation): void {
+    const { clock } = this.#options;
     const from = "from" in message ? message.from : message.to;
     const text = `Cannot accept ${message.kind} of member ${from}: ${reason}`;
     const nowMs = clock.monotonicMs();
@@ -57,7 +62,8 @@ export class RefusedMessages {
     episode.lastMs = nowMs;
     if (nowMs - episode.loggedMs >= LOG_INTERVAL_MS) this.#log(text, episode);
     else episode.unloggedCount += 1;
-    if (isLogLost) onLogLost(new AshlarError("LOG_CORRUPT", text));
+    if (isContradiction) this.#noteContradiction(reason);
+    if (isLogLost) this.#stop(new AshlarError("LOG_CORRUPT", text));
   }
 
   /**
@@ -73,6 +79,27 @@ export class RefusedMessages {
     if (isOver || forMs < REFUSED_MS_MIN) return null;
     if (episode.progress !== this.#progressOf(member)) return null;
     return { forMs: Math.round(forMs), reason: episode.reason };
+  }
+
+  /** The error of all reads while the leader of this term has another history than this member. Else null. */
+  get contradiction(): AshlarError | null {
+    const found = this.#contradiction;
+    return found === null || found.term !== this.#options.node.status().term ? null : found.error;
+  }
+
+  #noteContradiction(reason: string): void {
+    const error = new AshlarError(
+      "UNAVAILABLE",
+      `Cannot confirm a read: this master does not follow the leader: ${reason}`,
+    );
+    this.#contradiction = { term: this.#options.node.status().term, error };
+    this.#options.onContradiction(error);
+  }
+
+  #stop(error: AshlarError): void {
+    const { noteLogLost, onLogLost } = this.#options;
+    const stop = (): void => onLogLost(error);
+    noteLogLost(error.message).then(stop, stop);
   }
 
   #episodeOf(member: MemberId, nowMs: number): Episode {

@@ -15,6 +15,11 @@ export interface Violation {
    * stop then: its vote could elect a leader without them.
    */
   readonly isLogLost: boolean;
+  /**
+   * Whether the log of the leader contradicts entries that this member has committed. Then the two have
+   * different histories, and the leader cannot confirm a read of this member.
+   */
+  readonly isContradiction: boolean;
 }
 
 /**
@@ -23,15 +28,19 @@ export interface Violation {
  * message is not detected.
  */
 export function violationOf(core: Core, message: PeerMessage): Violation | null {
-  const reason = contradictionOf(core, message) ?? refusalOf(core, message);
-  if (reason !== null) return { reason, isLogLost: false };
+  const contradiction = contradictionOf(core, message);
+  if (contradiction !== null) {
+    return { reason: contradiction, isLogLost: false, isContradiction: true };
+  }
+  const reason = refusalOf(core, message);
+  if (reason !== null) return { reason, isLogLost: false, isContradiction: false };
   const isLogLost =
     message.kind === "heartbeat-request" &&
     message.term >= core.term &&
     message.commitIndex > core.log.lastIndex();
   if (!isLogLost) return null;
   const lost = `expected entry ${message.commitIndex} that this member has acknowledged: its log ends at ${core.log.lastIndex()}`;
-  return { reason: lost, isLogLost };
+  return { reason: lost, isLogLost, isContradiction: false };
 }
 
 function refusalOf(core: Core, message: PeerMessage): string | null {

@@ -1,6 +1,5 @@
 import * as v from "valibot";
 import { areSameMembers, type MemberId } from "../../shared/base/ids.ts";
-import type { Disk } from "../../shared/ports/disk.ts";
 import { memberIdSchema } from "../../shared/protocol/schemas.ts";
 import { readChecksummedJson, writeChecksummedJson } from "./checksummed-json.ts";
 import type { IdentityDeps } from "./identity.ts";
@@ -10,12 +9,6 @@ const foundersSchema = v.strictObject({
   format: v.literal(1),
   founders: v.array(memberIdSchema),
 });
-
-/** Returns whether a member has started in this directory: it has written its founders after its first log segment. */
-export async function hasFounders(disk: Disk): Promise<boolean> {
-  const entries = await disk.list(".");
-  return entries.some(({ name }) => name === FOUNDERS_PATH);
-}
 
 /**
  * Returns the members before the first entry of the log. A member with an empty log takes them from

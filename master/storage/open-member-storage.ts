@@ -4,8 +4,10 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStores } from "../../shared/ports/ordered-store.ts";
 import type { Random } from "../../shared/ports/random.ts";
-import { hasFounders, openFounders } from "./founders.ts";
+import { openFounders } from "./founders.ts";
+import { hasHadLog } from "./had-log.ts";
 import { type MemberIdentity, openIdentity, PeerIncarnations } from "./identity.ts";
+import { recordLostLog, refuseLostLog } from "./lost-log.ts";
 import { RaftLog } from "./raft-log.ts";
 import { refuseUnfinishedRestore } from "./restore-marker.ts";
 import { StateStores } from "./state-stores.ts";
@@ -37,6 +39,7 @@ export interface OpenMemberStorage {
   readonly incarnations: PeerIncarnations;
   readonly log: RaftLog;
   readonly states: StateStores;
+  readonly noteLogLost: (reason: string) => Promise<void>;
 }
 
 /**
@@ -49,11 +52,13 @@ export async function openMemberStorage(options: MemberStorageOptions): Promise<
   await refuseUnfinishedRestore(options.disk);
   const identity = await openIdentity(options, options);
   const incarnations = await PeerIncarnations.open(options);
-  const hasHadLog = await hasFounders(options.disk);
-  const states = await StateStores.open({ ...options, hasHadLog });
-  const log = await RaftLog.open({ ...options, hasHadLog });
+  await refuseLostLog(options);
+  const had = { hasHadLog: await hasHadLog(options.disk) };
+  const states = await StateStores.open({ ...options, ...had });
+  const log = await RaftLog.open({ ...options, ...had });
   const { entries, hardState } = log;
   const hasLog = entries.lastIndex > 0 || hardState.term > 0;
   const founders = await openFounders(options, { configured: options.founders, hasLog });
-  return { identity, founders, incarnations, log, states };
+  const noteLogLost = (reason: string): Promise<void> => recordLostLog(options, reason);
+  return { identity, founders, incarnations, log, states, noteLogLost };
 }

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { assert } from "../../shared/base/assert.ts";
+import { AshlarError } from "../../shared/base/errors.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
@@ -15,6 +16,8 @@ const pointerSchema = v.strictObject({
   /** Present while the log is still that of an earlier state: see `StateStores.isLogResetPending`. */
   logReset: v.optional(v.literal("pending")),
 });
+
+type Pointer = v.InferOutput<typeof pointerSchema>;
 
 /** Options of `StateStores.open`. */
 export interface StateStoresOptions {
@@ -44,11 +47,7 @@ export class StateStores {
   #isLogResetPending: boolean;
   #lastNumber: number;
 
-  private constructor(
-    options: StateStoresOptions,
-    found: v.InferOutput<typeof pointerSchema> | null,
-    lastNumber: number,
-  ) {
+  private constructor(options: StateStoresOptions, found: Pointer | null, lastNumber: number) {
     this.#options = options;
     this.#current = found?.store ?? "";
     this.#isLogResetPending = found?.logReset === "pending";
@@ -58,15 +57,17 @@ export class StateStores {
   /** Reads the pointer and removes all other stores. No store is opened. */
   static async open(options: StateStoresOptions): Promise<StateStores> {
     const { stores, log } = options;
-    const found = await readChecksummedJson(options, POINTER_PATH, pointerSchema);
-    const numbers = (await stores.list()).map(numberOf);
+    const names = (await stores.list()).filter((name) => numberOf(name) > 0);
+    const found =
+      (await readChecksummedJson(options, POINTER_PATH, pointerSchema)) ?? onlyState(names, log);
+    const numbers = names.map(numberOf);
     const lastNumber = Math.max(0, ...numbers, numberOf(found?.store ?? "state-0"));
     const states = new StateStores(options, found, lastNumber);
     if (found === null) await states.#point(states.#nextName(), false);
     // Version 0.1.0 restored a backup without this mark.
     else if (!options.hasHadLog && !states.#isLogResetPending) await states.switchTo(found.store);
-    for (const name of await stores.list()) {
-      if (numberOf(name) === 0 || name === states.#current) continue;
+    for (const name of names) {
+      if (name === states.#current) continue;
       log.info("Removed a state that is not the current one", { store: name });
       await stores.remove(name);
     }
@@ -123,7 +124,7 @@ export class StateStores {
 
   async #point(name: string, isLogResetPending: boolean): Promise<void> {
     assert(NAME.test(name), "the name of a state store has a number");
-    const pointer: v.InferOutput<typeof pointerSchema> = { format: 1, store: name };
+    const pointer: Pointer = { format: 1, store: name };
     await writeChecksummedJson(
       this.#options,
       POINTER_PATH,
@@ -137,6 +138,32 @@ export class StateStores {
     this.#lastNumber += 1;
     return `state-${this.#lastNumber}`;
   }
+}
+
+/**
+ * Returns the pointer to the only store, if the pointer is missing. Each state that became the current one is
+ * complete, and another one is there only until it has become the current one or is removed. Null if there is none.
+ *
+ * @throws {AshlarError} LOG_CORRUPT if there are several: nothing was changed
+ */
+function onlyState(names: readonly string[], log: Log): Pointer | null {
+  const [name] = names;
+  if (name === undefined) return null;
+  if (names.length > 1) {
+    throw new AshlarError(
+      "LOG_CORRUPT",
+      `Cannot choose the state: expected ${POINTER_PATH}, which names one of the stores ${names.join(", ")}`,
+      {
+        details: { path: POINTER_PATH },
+        hint: `Restore ${POINTER_PATH} from a copy; without it, add a new member with an empty directory instead`,
+      },
+    );
+  }
+  log.warn("The file that names the state is missing: the only state is used", {
+    path: POINTER_PATH,
+    store: name,
+  });
+  return { format: 1, store: name };
 }
 
 /** Returns the number in the name of a state store; 0 for another name. */

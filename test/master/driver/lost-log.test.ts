@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { MemoryDisk } from "../../support/memory-disk.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 import {
   countLogLines,
@@ -30,6 +31,33 @@ async function assertRefused(group: TestGroup, member: TestMember): Promise<void
   assert.equal(countLogLines(member, "Resetting the log to the state, which is ahead of it"), 0);
 }
 
+/** Sets the disk of a running member back to an image, and keeps its stores. */
+async function setBack(group: TestGroup, member: TestMember, image: MemoryDisk): Promise<void> {
+  await group.stop(member);
+  member.disk = image;
+  for (const name of await member.stores.list()) await member.stores.remove(name);
+}
+
+describe("a member that a message of the leader has shown to have lost entries", () => {
+  it("does not start again, although its log shows no damage", async () => {
+    const group = await TestGroup.start();
+    await group.proposeAll(texts("a", 5));
+    await group.clock.advance(1_000);
+    const leader = await group.leader();
+    const [member] = group.members.filter((each) => each !== leader) as [TestMember];
+    const image = member.disk.image();
+    await group.proposeAll(texts("b", 30));
+    await group.clock.advance(1_000);
+    await setBack(group, member, image);
+    await group.startMember(member);
+    await group.clock.advanceUntil(() => member.fatal !== null, "the member stops");
+    assert.equal(member.fatal?.code, "LOG_CORRUPT");
+    group.kill(member);
+    await assertRefused(group, member);
+    await group.stopAll();
+  });
+});
+
 describe("a member whose state is ahead of its log", () => {
   it("does not start: with the rest of a majority it would elect a leader without acknowledged commands", async () => {
     for (const share of [0, 0.3, 0.6]) {
@@ -50,6 +78,20 @@ describe("a member whose state is ahead of its log", () => {
       await group.clock.advance(2_000);
       const { machine } = group.member(2);
       assert.equal(machine.history().filter((text) => text !== "").length, 65);
+      await group.stopAll();
+    }
+  });
+
+  it("does not start if the list of the founders is lost, too", async () => {
+    for (const lost of ["founders.json", "peers.json", "newest-segment.json"]) {
+      const group = await TestGroup.start();
+      await group.proposeAll(texts("a", 30));
+      await group.clock.advance(2_000);
+      const member = group.member(3);
+      await group.stop(member);
+      await member.disk.mount().remove(lost);
+      await cutLastSegment(member, 0.3);
+      await assertRefused(group, member);
       await group.stopAll();
     }
   });

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { MemberStatus } from "../../../master/consensus.ts";
 import { RefusedMessages } from "../../../master/driver/refused-messages.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
-import { MemoryLog } from "../../support/wire-fixture.ts";
+import { hasCode, MemoryLog } from "../../support/wire-fixture.ts";
 import { elect, entry, id, index, settle, type TestNode, testNode } from "../raft/raft-fixtures.ts";
 import { TestGroup, type TestMember, texts } from "./test-group.ts";
 
@@ -71,6 +71,17 @@ describe("a member that has committed entries which the leader lacks", () => {
     await group.stopAll();
   });
 
+  it("confirms no read, and waits for no index: the answer would be of another history", async () => {
+    const { group } = await divergedGroup();
+    await group.clock.advance(2_000);
+    const diverged = group.member(1).running;
+    const { appliedIndex } = group.member(1).machine;
+    const read = group.clock.advanceFor(diverged.confirmRead(5_000), "the read ends");
+    await assert.rejects(read, hasCode("UNAVAILABLE"));
+    await assert.rejects(diverged.waitApplied(appliedIndex, 5_000), hasCode("UNAVAILABLE"));
+    await group.stopAll();
+  });
+
   it("logs why once when it begins, then once a minute with the count", async () => {
     const { group } = await divergedGroup();
     await group.clock.advance(150_000);
@@ -100,7 +111,11 @@ describe("a leader that refuses the acknowledgements of a member", () => {
     elect(test);
     const { core, node } = test;
     const onLogLost = (): void => assert.fail("the log of the leader is complete");
-    const refused = new RefusedMessages({ clock, log, node, onLogLost });
+    const onContradiction = (): void => assert.fail("the leader is right");
+    const refused = new RefusedMessages({
+      ...{ clock, log, node, onLogLost, onContradiction },
+      noteLogLost: async () => onLogLost(),
+    });
     const acknowledge = async (matchIndex: number, secondsCount: number): Promise<void> => {
       for (let second = 0; second < secondsCount; second += 1) {
         await clock.advance(1_000);

@@ -213,7 +213,11 @@ describe("leadership", () => {
     const test = testNode();
     elect(test);
     const result = test.node.step(APPEND);
-    assert.deepEqual(result, { reason: "expected no other leader of term 1", isLogLost: false });
+    assert.deepEqual(result, {
+      reason: "expected no other leader of term 1",
+      isLogLost: false,
+      isContradiction: false,
+    });
     assert.equal(test.core.role.kind, "leader");
   });
 });

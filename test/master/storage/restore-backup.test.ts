@@ -130,6 +130,18 @@ describe("a master's directory that is restored from a backup", () => {
     await log.close();
   });
 
+  it("has its state if the file that names it is lost before the first start", async () => {
+    const { head, rows } = await source();
+    const directory = new Directory();
+    const restored = await directory.restore(await fileOf(head, rows));
+    await directory.disk.remove("current.json");
+    const { states, log } = await directory.open();
+    assert.equal(states.isLogResetPending, true);
+    const { store } = await states.openCurrent();
+    assert.equal(Namespace.open({ store, hasher }).durable.index, restored.index);
+    await log.close();
+  });
+
   it("has the same state for every member, and can be backed up and restored again", async () => {
     const { head, rows } = await source();
     const bytes = await fileOf(head, rows);

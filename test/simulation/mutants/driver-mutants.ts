@@ -76,6 +76,32 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/driver/lost-log.test.ts"),
   },
   {
+    name: "lost-log-forgotten",
+    bug: "A member that stopped because it lost acknowledged entries starts again as a voter",
+    breaks: "G1: a member that lost entries does not vote",
+    edits: [
+      {
+        file: "master/storage/open-member-storage.ts",
+        find: "  await refuseLostLog(options);\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/lost-log.test.ts"),
+  },
+  {
+    name: "diverged-member-answers",
+    bug: "A member confirms reads although the leader has another history",
+    breaks: "G2: a linearizable read shows every acknowledged change",
+    edits: [
+      {
+        file: "master/driver/refused-messages.ts",
+        find: "found === null || found.term !== this.#options.node.status().term ? null : found.error;",
+        replace: "found === null || found.term > 0 ? null : found.error;",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/refused-messages.test.ts"),
+  },
+  {
     name: "log-reset-stays-pending",
     bug: "After the installation of a snapshot the log may be reset at any later start",
     breaks: "G1: a member that lost entries does not vote",
