@@ -11,8 +11,17 @@ const OWNERS: ReadonlySet<string | symbol> = new Set(["open", "masters", "watch"
 
 type Method = (...parameters: unknown[]) => unknown;
 
-/** Returns `target` with methods that add the frames of their callers to the errors they throw. */
-export function withCallerFrames<Target extends object>(target: Target): Target {
+/** Returns null, or the result of a call that is not made. See `refuseCall`. */
+type Refuse = (method: string | symbol, given: readonly unknown[]) => Promise<never> | null;
+
+/**
+ * Returns `target` with methods that add the frames of their callers to the errors they throw. `refuse` is
+ * called before each of them.
+ */
+export function withCallerFrames<Target extends object>(
+  target: Target,
+  refuse: Refuse = () => null,
+): Target {
   const methods = new Map<string | symbol, Method>();
   return new Proxy(target, {
     get: (_, key) => {
@@ -20,7 +29,10 @@ export function withCallerFrames<Target extends object>(target: Target): Target 
       if (known !== undefined) return known;
       const value: unknown = Reflect.get(target, key, target);
       if (typeof value !== "function") return withOwner(key, value);
-      const method = traced(key, (...parameters) => Reflect.apply(value, target, parameters));
+      const method = traced(
+        key,
+        (...parameters) => refuse(key, parameters) ?? Reflect.apply(value, target, parameters),
+      );
       methods.set(key, method);
       return method;
     },

@@ -21,6 +21,7 @@ import { LeaderChannel } from "../shared/wire/leader-channel.ts";
 import type { WireLimits } from "../shared/wire/limits.ts";
 import type { PeerIdentity } from "../shared/wire/rpc.ts";
 import { Background } from "./background.ts";
+import { refuseCall } from "./call-shapes.ts";
 import { withCallerFrames } from "./caller-stack.ts";
 import { Chunkservers } from "./chunkservers/chunkservers.ts";
 import type { ClientDeps } from "./client-deps.ts";
@@ -89,7 +90,7 @@ export async function connectWatched(
   await using closers = new Closers();
   const deps = makeDeps(env, { ...options, ...addresses, watch }, clusterId, closers);
   await deps.masters.call(memberStatus, {}, options);
-  return withCallerFrames<FileSystem>(new ClusterFileSystem(deps, closers.move()));
+  return withCallerFrames<FileSystem>(new ClusterFileSystem(deps, closers.move()), refuseCall);
 }
 
 /** The masters of a cluster, and its id if it is known. */
