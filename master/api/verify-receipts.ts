@@ -47,7 +47,7 @@ export function* verifyOperation(
 }
 
 /** The chunks of an operation, with their receipts. */
-function chunksOf(operation: Operation): readonly CommittedChunk[] {
+export function chunksOf(operation: Operation): readonly CommittedChunk[] {
   switch (operation.kind) {
     case "put":
       return operation.content.kind === "inline" ? [] : operation.content.chunks;

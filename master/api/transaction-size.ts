@@ -1,0 +1,28 @@
+import type { Operation } from "../../shared/protocol/namespace-api.ts";
+import type { TransactionRequest } from "../../shared/protocol/transact-api.ts";
+import { chunksOf } from "./verify-receipts.ts";
+
+/** Size of an operation or a precondition without its path, its content and its chunks. */
+const PART_BYTES = 64;
+/** Size of a chunk, or of a receipt. */
+const CHUNK_BYTES = 64;
+
+/** Returns the approximate size of transactions in the log, with their receipts. */
+export function sizeOf(transactions: readonly TransactionRequest[]): number {
+  let bytes = 0;
+  for (const { operations, preconditions } of transactions) {
+    bytes += PART_BYTES * preconditions.length;
+    for (const operation of operations) bytes += operationBytes(operation);
+  }
+  return bytes;
+}
+
+function operationBytes(operation: Operation): number {
+  let bytes = PART_BYTES;
+  if ("target" in operation) bytes += operation.target.path?.length ?? 0;
+  if ("content" in operation && operation.content.kind === "inline") {
+    bytes += operation.content.bytes.length;
+  }
+  for (const { receipts } of chunksOf(operation)) bytes += CHUNK_BYTES * (1 + receipts.length);
+  return bytes;
+}
