@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { LogPace } from "../../shared/flow/log-pace.ts";
 import { nextDelayMs, type RetryPolicy } from "../../shared/flow/retry.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
@@ -129,6 +130,7 @@ export interface FetchStateOptions extends Omit<HandshakeOptions, "peer"> {
  */
 export async function fetchState(options: FetchStateOptions): Promise<void> {
   const { clock, random, log, candidates, signal, indexMin } = options;
+  const pace = new LogPace<string>(clock);
   for (let attempt = 1; ; attempt += 1) {
     for (const peer of candidates) {
       signal.throwIfAborted();
@@ -138,7 +140,10 @@ export async function fetchState(options: FetchStateOptions): Promise<void> {
         return;
       } catch (error) {
         if (!isAshlarError(error) || isLocalDiskError(error)) throw error;
-        log.warn("Cannot fetch the state from a peer", { peer: peer.id, indexMin, error });
+        const unloggedCount = pace.admit(`${peer.id} ${error.code}`);
+        if (unloggedCount === null) continue;
+        const fields = { peer: peer.id, indexMin, unloggedCount, error };
+        log.warn("Cannot fetch the state from a peer", fields);
       }
     }
     await clock.sleep(nextDelayMs(attempt, RETRY, random.fraction()), signal);

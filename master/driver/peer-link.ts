@@ -1,4 +1,5 @@
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import { LogPace } from "../../shared/flow/log-pace.ts";
 import { nextDelayMs, type RetryPolicy } from "../../shared/flow/retry.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
@@ -56,10 +57,14 @@ export class PeerLink {
   #pausing: AbortController | null = null;
   readonly #running: Promise<void>;
   #stream: Stream<Record<string, never>, Record<string, never>> | null = null;
-  #lastProblem = "";
+  /** By error code. */
+  readonly #pace: LogPace<string>;
+  /** Whether a problem was logged since the peer was last reachable. */
+  #isProblemLogged = false;
 
   constructor(options: PeerLinkOptions) {
     this.#options = options;
+    this.#pace = new LogPace(options.clock);
     this.#running = this.#run();
   }
 
@@ -105,8 +110,8 @@ export class PeerLink {
     for (let attempt = 1; !signal.aborted; attempt += 1) {
       try {
         const connection = await this.#connect();
-        if (this.#lastProblem !== "") log.info("A peer is reachable again", { peer: peer.id });
-        this.#lastProblem = "";
+        if (this.#isProblemLogged) log.info("A peer is reachable again", { peer: peer.id });
+        this.#isProblemLogged = false;
         attempt = 0;
         await this.#runStream(connection);
       } catch (error) {
@@ -178,14 +183,15 @@ export class PeerLink {
     }
   }
 
-  /** Logs a failed attempt, unless the previous attempt failed in the same way. */
+  /** Logs a failed attempt, unless one with the same code was logged in the last minute. */
   #logProblem(error: AshlarError): void {
     const { log, peer } = this.#options;
-    const problem = `${error.code} ${error.message}`;
-    if (this.#aborting.signal.aborted || problem === this.#lastProblem) return;
-    this.#lastProblem = problem;
+    if (this.#aborting.signal.aborted) return;
+    const unloggedCount = this.#pace.admit(error.code);
+    if (unloggedCount === null) return;
+    this.#isProblemLogged = true;
     const isRefusal = error.code === "WRONG_IDENTITY" || error.code === "WRONG_CLUSTER";
-    const fields = { peer: peer.id, address: peer.address, error };
+    const fields = { peer: peer.id, address: peer.address, unloggedCount, error };
     const { unrecorded } = error.details;
     if (isRefusal) log.error("A peer was refused, or refused this member", fields);
     else if (!Array.isArray(unrecorded)) log.warn("Cannot reach a peer", fields);

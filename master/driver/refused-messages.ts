@@ -1,5 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
+import { LogPace } from "../../shared/flow/log-pace.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Refusal } from "../consensus.ts";
@@ -7,8 +8,6 @@ import type { Violation } from "../raft/check-message.ts";
 import type { Message } from "../raft/messages.ts";
 import type { RaftNode } from "../raft/raft.ts";
 
-/** Shortest time between two log lines about one member: it repeats such a message at each heartbeat. */
-const LOG_INTERVAL_MS = 60_000;
 /** The messages of a member count as refused after this time in which replication made no progress. */
 const REFUSED_MS_MIN = 10_000;
 /** A refusal is over after this time without a refused message. */
@@ -32,8 +31,6 @@ interface Episode {
   /** Time of the first refused message since the last progress. */
   beganMs: number;
   lastMs: number;
-  loggedMs: number;
-  unloggedCount: number;
   reason: string;
   /** See `#progressOf`. */
   progress: LogIndex;
@@ -47,9 +44,12 @@ export class RefusedMessages {
   readonly #options: RefusedMessagesOptions;
   #contradiction: { readonly term: Term; readonly error: AshlarError } | null = null;
   readonly #episodes = new Map<MemberId, Episode>();
+  /** A member repeats a refused message at each heartbeat. */
+  readonly #pace: LogPace<MemberId>;
 
   constructor(options: RefusedMessagesOptions) {
     this.#options = options;
+    this.#pace = new LogPace(options.clock);
   }
 
   note(message: Message, { reason, isLogLost, isContradiction }: Violation): void {
@@ -60,8 +60,8 @@ export class RefusedMessages {
     const episode = this.#episodeOf(from, nowMs);
     episode.reason = reason;
     episode.lastMs = nowMs;
-    if (nowMs - episode.loggedMs >= LOG_INTERVAL_MS) this.#log(text, episode);
-    else episode.unloggedCount += 1;
+    const unloggedCount = this.#pace.admit(from);
+    if (unloggedCount !== null) this.#log(text, unloggedCount);
     if (isContradiction) this.#noteContradiction(reason);
     if (isLogLost) this.#stop(new AshlarError("LOG_CORRUPT", text));
   }
@@ -104,13 +104,14 @@ export class RefusedMessages {
 
   #episodeOf(member: MemberId, nowMs: number): Episode {
     for (const [id, { lastMs }] of this.#episodes) {
-      if (nowMs - lastMs >= QUIET_MS_MAX) this.#episodes.delete(id);
+      if (nowMs - lastMs < QUIET_MS_MAX) continue;
+      this.#episodes.delete(id);
+      this.#pace.forget(id);
     }
     const progress = this.#progressOf(member);
     let episode = this.#episodes.get(member);
     if (episode === undefined) {
-      const loggedMs = Number.NEGATIVE_INFINITY;
-      const begin = { beganMs: nowMs, lastMs: nowMs, loggedMs, unloggedCount: 0, reason: "" };
+      const begin = { beganMs: nowMs, lastMs: nowMs, reason: "" };
       episode = { ...begin, progress };
       this.#episodes.set(member, episode);
     } else if (episode.progress !== progress) {
@@ -129,12 +130,9 @@ export class RefusedMessages {
     return progress.find(({ id }) => id === member)?.matchIndex ?? committedIndex;
   }
 
-  #log(text: string, episode: Episode): void {
-    const { log, clock } = this.#options;
+  #log(text: string, unloggedCount: number): void {
     // A plain error: either a master has a bug, or the process is no master of this cluster.
-    const fields = { error: new Error(text), unloggedCount: episode.unloggedCount };
-    log.error("Refused a message of another master", fields);
-    episode.loggedMs = clock.monotonicMs();
-    episode.unloggedCount = 0;
+    const fields = { error: new Error(text), unloggedCount };
+    this.#options.log.error("Refused a message of another master", fields);
   }
 }

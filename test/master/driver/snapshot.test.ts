@@ -148,29 +148,6 @@ describe("a lost state", () => {
     await group.stopAll();
   });
 
-  it("delays the start of the member until a peer can send one", async () => {
-    const group = await TestGroup.start(SMALL_LIMITS);
-    await proposeMany(group, "a");
-    const member = group.member(2);
-    await group.stop(member);
-    for (const name of await member.stores.list()) await member.stores.remove(name);
-    for (const other of [1, 3]) await group.stop(group.member(other));
-    const opening = group.open(member);
-    let isOpen = false;
-    opening.then(
-      () => {
-        isOpen = true;
-      },
-      () => {},
-    );
-    await group.clock.advance(20_000);
-    assert.equal(isOpen, false);
-    await group.startMember(group.member(1));
-    await group.clock.advanceFor(opening, "the state is fetched");
-    await group.assertAgreement();
-    await group.stopAll();
-  });
-
   it("closes the connection to the peer if the local disk is full", async () => {
     const group = await TestGroup.start(SMALL_LIMITS);
     await proposeMany(group, "a");
