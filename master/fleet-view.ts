@@ -91,6 +91,8 @@ export interface ServerStatus {
   readonly space: ServerSpace;
   /** Whether the server reported a failed disk. Its copies do not count, and it gets no new ones. */
   readonly isDiskFailed: boolean;
+  /** Copies that its disk could not read at their last read. */
+  readonly unreadableCount: number;
   /** Names that the server stated when it registered with this leader. */
   readonly capabilities: ReadonlySet<string>;
   readonly chunkCount: number;

@@ -240,6 +240,7 @@ export class MasterLink {
       serverId: store.serverId,
       space: await store.space(),
       isDiskFailed: store.failure !== null,
+      unreadableCount: store.unreadableCount,
       chunkCount: store.totals.chunkCount,
       activeWrites: activeWrites(),
       chunkKeyVersions: keys.versions,

@@ -162,6 +162,7 @@ function chunkserverStatuses(
       state: stateOf(liveness, lastHeardMsAgo),
       isRefused: liveness === "refused",
       isDiskFailed: status?.isDiskFailed ?? false,
+      unreadableCount: status?.unreadableCount ?? 0,
       capabilities: [...(status?.capabilities ?? [])].sort(),
       space: status?.space ?? { totalBytes: 0, availableBytes: 0, usedBytes: 0 },
       chunkCount: status?.chunkCount ?? 0,

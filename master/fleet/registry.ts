@@ -24,6 +24,7 @@ interface RegisteredServer {
   location: ServerLocation;
   space: ServerSpace;
   isDiskFailed: boolean;
+  unreadableCount: number;
   capabilities: ReadonlySet<string>;
   chunkCount: number;
   activeWrites: number;
@@ -136,6 +137,7 @@ export class Registry implements FleetView {
     if (server === undefined || server.lastContactMs === null) return false;
     server.space = heartbeat.space;
     server.isDiskFailed = heartbeat.isDiskFailed;
+    server.unreadableCount = heartbeat.unreadableCount ?? 0;
     server.chunkCount = heartbeat.chunkCount;
     server.activeWrites = heartbeat.activeWrites;
     server.lastContactMs = this.#listeningMs();
@@ -274,6 +276,7 @@ export class Registry implements FleetView {
       space: NO_SPACE,
       chunkCount: 0,
       isDiskFailed: false,
+      unreadableCount: 0,
       capabilities: new Set(),
       activeWrites: 0,
       lastContactMs: null,

@@ -37,6 +37,8 @@ export interface ServerFacts {
   /** Silence in milliseconds; null if this leader has no message of the server. */
   readonly silentMs: number | null;
   readonly isDiskFailed: boolean;
+  /** Copies that the disk could not read at their last read. */
+  readonly unreadableCount?: number | undefined;
   /** Whether the server has no space for another chunk. */
   readonly isFull: boolean;
 }
@@ -83,6 +85,7 @@ export function evaluateHealth(facts: HealthFacts): Health {
     ...clockReasons(facts),
     ...downReasons(facts, down),
     ...diskReasons(alive.length - writable.length),
+    ...unreadableReasons(alive),
     ...copyReasons(facts),
   ];
   const reasons = [...critical, ...degraded];
@@ -182,6 +185,14 @@ function downText({ liveness, silentMs }: ServerFacts): string {
 
 function diskReasons(failed: number): string[] {
   return failed === 0 ? [] : [`${count(failed, "chunkserver")} with a failed disk`];
+}
+
+function unreadableReasons(alive: readonly ServerFacts[]): string[] {
+  const counts = alive.map(({ unreadableCount = 0 }) => unreadableCount).filter((each) => each > 0);
+  if (counts.length === 0) return [];
+  const total = counts.reduce((sum, each) => sum + each, 0);
+  const copies = total === 1 ? "1 copy" : `${total} copies`;
+  return [`${copies} on ${count(counts.length, "chunkserver")} that the disk cannot read`];
 }
 
 function copyReasons({ chunksUnderReplicated }: HealthFacts): string[] {

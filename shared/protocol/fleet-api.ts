@@ -107,6 +107,13 @@ export const orderSchema = v.variant("kind", [
 ]);
 export type Order = v.InferOutput<typeof orderSchema>;
 
+/** A replica that the disk cannot read. */
+const unreadableSchema = v.object({
+  chunkId: chunkIdSchema,
+  reason: shortTextSchema,
+  intentIndex: logIndexSchema,
+});
+
 /** Reports the state of a chunkserver. The response contains orders. */
 export const heartbeat = {
   requestBytesMax: HEARTBEAT_BYTES_MAX,
@@ -116,10 +123,10 @@ export const heartbeat = {
     v.object({
       serverId: serverIdSchema,
       space: spaceSchema,
-      /**
-       * Whether the disk failed: the server refuses writes until its restart. Absent in old versions.
-       */
+      /** Whether the disk failed: the server refuses writes until its restart. Absent in old versions. */
       isDiskFailed: v.optional(v.boolean(), false),
+      /** Replicas that the disk could not read at their last read. Absent in old versions. */
+      unreadableCount: v.optional(countSchema),
       chunkCount: countSchema,
       /** The versions of the chunk key that the server has. Absent in old versions. */
       chunkKeyVersions: v.optional(v.pipe(v.array(countSchema), v.maxLength(16))),
@@ -146,18 +153,7 @@ export const heartbeat = {
        * Replicas that the disk cannot read, and that the server keeps. The leader stops counting one
        * if the chunk has another live replica (docs/decisions/0025). Absent in old versions.
        */
-      unreadable: v.optional(
-        v.pipe(
-          v.array(
-            v.object({
-              chunkId: chunkIdSchema,
-              reason: shortTextSchema,
-              intentIndex: logIndexSchema,
-            }),
-          ),
-          v.maxLength(UNREADABLE_MAX),
-        ),
-      ),
+      unreadable: v.optional(v.pipe(v.array(unreadableSchema), v.maxLength(UNREADABLE_MAX))),
       purged: reportsOf(v.object({ chunkId: chunkIdSchema, purgeIndex: logIndexSchema })),
     }),
     v.object({
@@ -313,6 +309,8 @@ const chunkserverStatusSchema = v.object({
   isRefused: v.optional(v.boolean(), false),
   /** Whether the disk failed: the server serves its chunks and accepts no writes. */
   isDiskFailed: v.optional(v.boolean(), false),
+  /** Replicas that its disk could not read at their last read, at most 1,000. Absent in old versions. */
+  unreadableCount: v.optional(countSchema),
   /** Empty for a chunkserver of an old version. Absent if the master has an old version. */
   capabilities: v.optional(capabilitiesSchema),
   space: spaceSchema,

@@ -270,6 +270,9 @@ describe("a chunkserver that cannot read a chunk", () => {
     const range = { chunkId: chunk.chunkId, offsetBytes: 0, lengthBytes: chunk.bytes.length };
     await assert.rejects(readRange(connection, range), hasCode("CHUNK_NOT_FOUND"));
     const { heartbeats } = cluster.master;
+    await eventually("the heartbeat has the number", () =>
+      heartbeats.some(({ unreadableCount }) => unreadableCount === 1),
+    );
     await eventually("the leader is notified", () =>
       heartbeats.some(({ unreadable = [] }) => unreadable.some((copy) => copy.intentIndex === 10)),
     );

@@ -173,6 +173,7 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       state: server.state,
       is_refused: server.isRefused,
       is_disk_failed: server.isDiskFailed,
+      unreadable_count: server.unreadableCount ?? null,
       capabilities: server.capabilities ?? null,
       total_bytes: server.space.totalBytes,
       available_bytes: server.space.availableBytes,

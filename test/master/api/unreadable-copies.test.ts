@@ -47,6 +47,13 @@ describe("the report of a copy that a disk cannot read", () => {
     assert.match(String(leader.log.lines.at(-1)?.message), /cannot read some of its replicas/);
   });
 
+  it("shows the number of such copies of each server", async () => {
+    const { leader, beat } = await makeLeader();
+    await beat("s1", { unreadableCount: 7 });
+    const counts = leader.registry.servers().map((server) => server.unreadableCount);
+    assert.deepEqual(counts, [7, 0, 0]);
+  });
+
   it("keeps the last recorded copy if all servers report it", async () => {
     const { report, holders } = await makeLeader();
     await Promise.all(SERVERS.map((name) => report(name)));

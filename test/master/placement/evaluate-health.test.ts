@@ -14,6 +14,7 @@ function server(number: number, facts: Partial<ServerFacts> = {}): ServerFacts {
     liveness: "live",
     silentMs: 100,
     isDiskFailed: false,
+    unreadableCount: 0,
     isFull: false,
     ...facts,
   };
@@ -171,6 +172,14 @@ const CASES: ReadonlyArray<{
     facts: { servers: [server(1), server(2), server(3, { isDiskFailed: true })] },
     word: "degraded",
     reasons: ["1 chunkserver with a failed disk"],
+  },
+  {
+    name: "disks cannot read some copies",
+    facts: {
+      servers: [server(1), server(2, { unreadableCount: 1 }), server(3, { unreadableCount: 12 })],
+    },
+    word: "degraded",
+    reasons: ["13 copies on 2 chunkservers that the disk cannot read"],
   },
   {
     name: "too few servers can store chunks",
