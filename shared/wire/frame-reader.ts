@@ -129,7 +129,8 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
 
   buffer(): Uint8Array {
     const target = this.#target;
-    if (target !== null) {
+    // Staged bytes that wait for a turn come before those of the next read.
+    if (target !== null && this.#start === this.#end) {
       this.#readOffset = null;
       return target.bytes.subarray(target.filledBytes);
     }
@@ -208,9 +209,10 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   };
 
   #waitForTurn({ slices, lane }: ReadTurns): void {
+    if (this.#cancelTurn !== null) return;
     const place = slices.wait(lane, () => {
       this.#cancelTurn = null;
-      this.#resumeReading();
+      if (!this.#isWaiting) this.#resumeReading();
     });
     this.#cancelTurn = () => slices.remove(place);
     this.#pause();
@@ -305,7 +307,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
       this.#target = { bytes: slab.bytes, filledBytes: 0, onFull };
       if (!this.isWaitingForSlab) return;
       this.#cancelSlabRequest = null;
-      this.#resumeReading();
+      if (!this.#isWaiting) this.#resumeReading();
     });
     if (isGranted) return;
     this.#cancelSlabRequest = cancelRequest;

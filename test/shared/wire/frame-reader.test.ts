@@ -92,6 +92,57 @@ function check(frame: Frame, streamId: number, headBytes: number, bodyBytes: num
   frame.body.release();
 }
 
+/** A connection that receives frames of random sizes in reads of random sizes. */
+class RandomConnection {
+  readonly harness: ReaderHarness;
+  readonly #random: SeededRandom;
+  readonly #sizes: { readonly headBytes: number; readonly bodyBytes: number }[];
+  #bytes: Uint8Array;
+  #checkedCount = 0;
+  #hasReadWhilePaused = false;
+
+  constructor(random: SeededRandom, slices: ReadSlices) {
+    this.harness = new ReaderHarness(2 ** 21, slices);
+    this.#random = random;
+    this.#sizes = Array.from({ length: 60 }, () => ({
+      headBytes: [0, 10, 300, 70_000, 200_000][random.integer(5)] ?? 0,
+      bodyBytes: [0, 0, 1, 4097, 300_000][random.integer(5)] ?? 0,
+    }));
+    const frames = this.#sizes.map(({ headBytes, bodyBytes }, index) =>
+      message(index + 1, headBytes, bodyBytes),
+    );
+    this.#bytes = concatBytes(frames);
+  }
+
+  /** Whether all frames were found. */
+  get isDone(): boolean {
+    return this.#checkedCount === this.#sizes.length;
+  }
+
+  /** Delivers a read. While the link is paused: one, which was in progress when it was paused. */
+  feed(): void {
+    const { isPaused } = this.harness;
+    this.#hasReadWhilePaused &&= isPaused;
+    const isDue = !isPaused || (!this.#hasReadWhilePaused && this.#random.integer(2) === 0);
+    if (isDue && this.#bytes.length > 0) {
+      this.#hasReadWhilePaused = isPaused;
+      const count = 1 + this.#random.integer(2 ** this.#random.integer(isPaused ? 12 : 17));
+      this.#bytes = this.harness.read(this.#bytes, count);
+    }
+    this.#check();
+  }
+
+  #check(): void {
+    assert.deepEqual(this.harness.malformed, []);
+    for (const frame of this.harness.frames.slice(this.#checkedCount)) {
+      const size = this.#sizes[this.#checkedCount];
+      assert.ok(size !== undefined, "no frame was found twice");
+      this.#checkedCount += 1;
+      check(frame, this.#checkedCount, size.headBytes, size.bodyBytes);
+    }
+  }
+}
+
 describe("FrameReader", () => {
   for (let seed = 1; seed <= 30; seed += 1) {
     it(`finds the same frames for reads of any size (seed ${seed})`, () => {
@@ -221,6 +272,20 @@ describe("FrameReader", () => {
       checkFrames();
       assert.equal(checkedCount, sizes.length);
       assert.equal(harness.slabs.acquiredBytes, 0);
+    });
+  }
+
+  for (let seed = 1; seed <= 80; seed += 1) {
+    it(`finds the same frames while other connections take the turns (seed ${seed})`, async () => {
+      const random = new SeededRandom(seed);
+      const clock = new SlowClock();
+      const slices = new ReadSlices(clock);
+      const connections = [1, 2, 3].map(() => new RandomConnection(random, slices));
+      while (connections.some((connection) => !connection.isDone)) {
+        for (const connection of connections) connection.feed();
+        if (random.integer(3) === 0) await clock.yieldTurn();
+      }
+      for (const { harness } of connections) assert.equal(harness.slabs.acquiredBytes, 0);
     });
   }
 
