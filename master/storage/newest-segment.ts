@@ -8,7 +8,7 @@ const schema = v.strictObject({ format: v.literal(1), sequence: countSchema });
 
 /** Dependencies of `NewestSegment.open`. */
 export interface NewestSegmentDeps extends Pick<IdentityDeps, "disk" | "hasher"> {
-  /** Whether the directory has had a log. 0.1.0 wrote a log and no record of its newest segment. */
+  /** Whether the first segment was durable once. 0.1.0 wrote a log and no record of its newest segment. */
   readonly hasHadLog: boolean;
 }
 

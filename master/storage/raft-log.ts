@@ -23,7 +23,7 @@ const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 /** Options of `RaftLog.open`. */
 export interface RaftLogOptions extends Omit<LogSegmentsOptions, "directory" | "newest"> {
   readonly log: Log;
-  /** Whether the directory has had a log. */
+  /** Whether the first segment was durable once. */
   readonly hasHadLog: boolean;
   /** Memory of the last entries. Entries that are durable and older are read from disk. */
   readonly cacheBytes: number;
