@@ -6,7 +6,6 @@ import { type BodyLease, COVERED_BODY } from "./byte-budget.ts";
 import { type FrameHeader, type FrameLimits, HEADER_BYTES, readHeader } from "./frame.ts";
 import type { FrameCodec } from "./frame-codec.ts";
 import type { EncodedHead } from "./head-limits.ts";
-import type { ReadTurns } from "./read-slices.ts";
 
 /** Buffer for the small frames of one read. Larger heads and bodies have their own buffers. */
 const STAGING_BYTES = 64 * 1024;
@@ -62,8 +61,6 @@ export interface FrameReaderOptions {
   readonly onDropped: (header: FrameHeader) => void;
   /** The bytes are not a valid frame. Called once; the reader then stops. */
   readonly onMalformed: (reason: string) => void;
-  /** Returns the turns of this connection among the others. Null: all frames of a read are decoded at once. */
-  readonly turns: () => ReadTurns | null;
   readonly pause: () => void;
   readonly resume: () => void;
 }
@@ -80,7 +77,7 @@ interface ReadTarget {
  *
  * Bytes are read into a staging buffer, where many small frames are decoded after one read. The
  * rest of a large body is read directly into its slab: only the part that arrived with the head is
- * copied. While the pool has no slab, or others have their turn, the link is paused, which slows the sender.
+ * copied. While the pool has no slab, the link is paused, which slows the sender.
  */
 export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   readonly #options: FrameReaderOptions;
@@ -108,8 +105,6 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   #skipBytes = 0;
   /** Cancels the pending request for a slab. Null if no request is pending. */
   #cancelSlabRequest: (() => void) | null = null;
-  /** Cancels the wait for the turn of this connection. Null if it does not wait. */
-  #cancelTurn: (() => void) | null = null;
   #isPaused = false;
   #isStopped = false;
 
@@ -122,15 +117,9 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     return this.#cancelSlabRequest !== null;
   }
 
-  /** Whether staged bytes wait for a slab or for a turn. */
-  get #isWaiting(): boolean {
-    return this.#cancelSlabRequest !== null || this.#cancelTurn !== null;
-  }
-
   buffer(): Uint8Array {
     const target = this.#target;
-    // Staged bytes that wait for a turn come before those of the next read.
-    if (target !== null && this.#start === this.#end) {
+    if (target !== null) {
       this.#readOffset = null;
       return target.bytes.subarray(target.filledBytes);
     }
@@ -143,7 +132,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     // The spare bytes leave room for one read after the link was paused: the bytes before them are
     // all that `#parse` leaves undecoded.
     const spareAt = this.#staging.length - STAGING_SPARE_BYTES;
-    return this.#staging.subarray(this.#end, this.#isWaiting ? undefined : spareAt);
+    return this.#staging.subarray(this.#end, this.isWaitingForSlab ? undefined : spareAt);
   }
 
   #enlargeStaging(): void {
@@ -164,7 +153,7 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     } else {
       this.#addStaged(this.#readOffset, count);
     }
-    if (!this.#isWaiting) this.#parse();
+    if (!this.isWaitingForSlab) this.#parse();
   }
 
   #addStaged(offset: number, count: number): void {
@@ -180,8 +169,6 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     this.#isStopped = true;
     this.#cancelSlabRequest?.();
     this.#cancelSlabRequest = null;
-    this.#cancelTurn?.();
-    this.#cancelTurn = null;
     this.#slab?.release();
     this.#slab = null;
     this.#lease?.release();
@@ -190,38 +177,12 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   }
 
   #parse(): void {
-    const turns = this.#options.turns();
-    if (turns === null) while (this.#readFrame());
-    else if (!turns.slices.run(this.#readFrame)) this.#waitForTurn(turns);
+    while (!this.#isStopped && this.#step());
     if (this.#isStopped || this.#start === 0) return;
     // A frame that is decoded in place must be contiguous: move its beginning to the front.
     if (this.#start < this.#end) this.#staging.copyWithin(0, this.#start, this.#end);
     this.#end -= this.#start;
     this.#start = 0;
-  }
-
-  /** Reads a frame to its end. Returns false if more bytes or a slab are needed first. */
-  readonly #readFrame = (): boolean => {
-    do {
-      if (this.#isStopped || !this.#step()) return false;
-    } while (this.#header !== null || this.#target !== null);
-    return true;
-  };
-
-  #waitForTurn({ slices, lane }: ReadTurns): void {
-    if (this.#cancelTurn !== null) return;
-    const place = slices.wait(lane, () => {
-      this.#cancelTurn = null;
-      if (!this.#isWaiting) this.#resumeReading();
-    });
-    this.#cancelTurn = () => slices.remove(place);
-    this.#pause();
-  }
-
-  #pause(): void {
-    if (this.#isPaused) return;
-    this.#isPaused = true;
-    this.#options.pause();
   }
 
   /** Processes one part of a frame. Returns false if more bytes or a slab are needed first. */
@@ -305,22 +266,23 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
         this.#finishFrame(header, this.#bodyOf(slab));
       };
       this.#target = { bytes: slab.bytes, filledBytes: 0, onFull };
-      if (!this.isWaitingForSlab) return;
-      this.#cancelSlabRequest = null;
-      if (!this.#isWaiting) this.#resumeReading();
+      if (this.isWaitingForSlab) this.#resumeReading();
     });
     if (isGranted) return;
     this.#cancelSlabRequest = cancelRequest;
-    this.#pause();
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#options.pause();
   }
 
   /**
-   * Continues after a wait. Staged bytes are parsed before the link is resumed, because the link may
-   * deliver bytes within `resume`.
+   * Continues with the granted slab. Staged bytes are parsed before the link is resumed, because
+   * the link may deliver bytes within `resume`.
    */
   #resumeReading(): void {
+    this.#cancelSlabRequest = null;
     this.#parse();
-    if (this.#isWaiting || this.#isStopped) return;
+    if (this.isWaitingForSlab) return;
     this.#isPaused = false;
     this.#options.resume();
   }

@@ -11,7 +11,6 @@ import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
 import { checkLength, type EncodedHead, requestMemory } from "./head-limits.ts";
 import { type Hello, parseRequestHead } from "./messages.ts";
 import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
-import type { ReadSlices, ReadTurns } from "./read-slices.ts";
 import { ReceivedFrame } from "./received.ts";
 import { isReply } from "./reply.ts";
 import type { CallHandler, Received, Reply, StreamHandler } from "./rpc.ts";
@@ -46,8 +45,6 @@ export interface ServerConnectionOptions {
   readonly earlyBodies: ByteBudget;
   /** Divides the work of the calls of all connections. */
   readonly slices: TurnSlices;
-  /** Divides the reading from all connections. */
-  readonly readSlices: ReadSlices;
   readonly onClosed: () => void;
 }
 
@@ -66,8 +63,6 @@ const CLOSING = new AshlarError("UNAVAILABLE", "This server is closing");
 
 /** The server's end of a connection: it runs handlers for calls and streams. */
 export class ServerConnection implements MultiplexerHandler {
-  /** The few frames of masters do not wait for those of clients. */
-  readonly readTurns: ReadTurns | null;
   readonly #options: ServerConnectionOptions;
   readonly #multiplexer: Multiplexer;
   readonly #calls = new Map<number, ServerCall>();
@@ -81,10 +76,7 @@ export class ServerConnection implements MultiplexerHandler {
   constructor(options: ServerConnectionOptions) {
     this.#options = options;
     this.#multiplexer = options.multiplexer;
-    const { role } = options.hello.identity;
-    this.#lane = new Lane(role);
-    const lane = new Lane(role);
-    this.readTurns = role === "master" ? null : { slices: options.readSlices, lane };
+    this.#lane = new Lane(options.hello.identity.role);
     this.#multiplexer.establish(options.hello.limits, this);
   }
 

@@ -2,25 +2,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { concatBytes, equalBytes } from "../../../shared/base/bytes.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";
-import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { COVERED_BODY } from "../../../shared/wire/byte-budget.ts";
 import { FRAME_KINDS } from "../../../shared/wire/frame.ts";
 import { FrameCodec } from "../../../shared/wire/frame-codec.ts";
 import { type Frame, FrameReader } from "../../../shared/wire/frame-reader.ts";
-import { ReadSlices } from "../../../shared/wire/read-slices.ts";
-import { Lane } from "../../../shared/wire/turn-queue.ts";
 import { frameBytesOf } from "../../support/raw-peer.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
-
-/** A clock in whose time each frame takes 0.5 ms, and nothing else takes time. */
-class SlowClock extends SystemClock {
-  #nowMs = 0;
-
-  override monotonicMs(): number {
-    this.#nowMs += 0.5;
-    return this.#nowMs;
-  }
-}
 
 /** A reader with a simulated socket: reads of any size, and pauses. */
 class ReaderHarness {
@@ -31,8 +18,7 @@ class ReaderHarness {
   isPaused = false;
   #buffer: Uint8Array;
 
-  constructor(slabBytesMax = 2 ** 24, slices: ReadSlices | null = null) {
-    const turns = slices === null ? null : { slices, lane: new Lane("client") };
+  constructor(slabBytesMax = 2 ** 24) {
     this.slabs = new SlabPool({ bytesMax: slabBytesMax });
     this.reader = new FrameReader({
       slabs: this.slabs,
@@ -44,7 +30,6 @@ class ReaderHarness {
       leaseBody: ({ streamId }) => (streamId === 666 ? null : COVERED_BODY),
       onDropped: () => {},
       onMalformed: (reason) => this.malformed.push(reason),
-      turns: () => turns,
       pause: () => {
         this.isPaused = true;
       },
@@ -90,57 +75,6 @@ function check(frame: Frame, streamId: number, headBytes: number, bodyBytes: num
   assert.equal(frame.body.bytes.length, bodyBytes);
   assert.ok(equalBytes(frame.body.bytes, bodyOf(streamId, bodyBytes)));
   frame.body.release();
-}
-
-/** A connection that receives frames of random sizes in reads of random sizes. */
-class RandomConnection {
-  readonly harness: ReaderHarness;
-  readonly #random: SeededRandom;
-  readonly #sizes: { readonly headBytes: number; readonly bodyBytes: number }[];
-  #bytes: Uint8Array;
-  #checkedCount = 0;
-  #hasReadWhilePaused = false;
-
-  constructor(random: SeededRandom, slices: ReadSlices) {
-    this.harness = new ReaderHarness(2 ** 21, slices);
-    this.#random = random;
-    this.#sizes = Array.from({ length: 60 }, () => ({
-      headBytes: [0, 10, 300, 70_000, 200_000][random.integer(5)] ?? 0,
-      bodyBytes: [0, 0, 1, 4097, 300_000][random.integer(5)] ?? 0,
-    }));
-    const frames = this.#sizes.map(({ headBytes, bodyBytes }, index) =>
-      message(index + 1, headBytes, bodyBytes),
-    );
-    this.#bytes = concatBytes(frames);
-  }
-
-  /** Whether all frames were found. */
-  get isDone(): boolean {
-    return this.#checkedCount === this.#sizes.length;
-  }
-
-  /** Delivers a read. While the link is paused: one, which was in progress when it was paused. */
-  feed(): void {
-    const { isPaused } = this.harness;
-    this.#hasReadWhilePaused &&= isPaused;
-    const isDue = !isPaused || (!this.#hasReadWhilePaused && this.#random.integer(2) === 0);
-    if (isDue && this.#bytes.length > 0) {
-      this.#hasReadWhilePaused = isPaused;
-      const count = 1 + this.#random.integer(2 ** this.#random.integer(isPaused ? 12 : 17));
-      this.#bytes = this.harness.read(this.#bytes, count);
-    }
-    this.#check();
-  }
-
-  #check(): void {
-    assert.deepEqual(this.harness.malformed, []);
-    for (const frame of this.harness.frames.slice(this.#checkedCount)) {
-      const size = this.#sizes[this.#checkedCount];
-      assert.ok(size !== undefined, "no frame was found twice");
-      this.#checkedCount += 1;
-      check(frame, this.#checkedCount, size.headBytes, size.bodyBytes);
-    }
-  }
 }
 
 describe("FrameReader", () => {
@@ -199,95 +133,6 @@ describe("FrameReader", () => {
     check(first, 3, 10, 10_000);
     check(second, 5, 10, 10);
   });
-
-  it("reads the frames of many small requests in several turns, in which connections alternate", async () => {
-    const clock = new SlowClock();
-    const slices = new ReadSlices(clock);
-    const harnesses = Array.from({ length: 4 }, () => new ReaderHarness(2 ** 20, slices));
-    const frames = Array.from({ length: 100 }, (_, index) => message(index + 1, 10, 0));
-    for (const harness of harnesses) harness.read(concatBytes(frames), 4096);
-    let counts = harnesses.map((harness) => harness.frames.length);
-    const sum = (): number => counts.reduce((total, count) => total + count, 0);
-    assert.ok(sum() <= 10, `${sum()} frames in the first turn`);
-    for (let turn = 0; turn < 200 && sum() < 4 * frames.length; turn += 1) {
-      const before = sum();
-      await clock.yieldTurn();
-      counts = harnesses.map((harness) => harness.frames.length);
-      assert.ok(sum() - before <= 12, `${sum() - before} frames in one turn`);
-      assert.ok(Math.max(...counts) - Math.min(...counts) <= 12, `${counts} frames`);
-    }
-    for (const harness of harnesses) {
-      const ids = harness.frames.map(({ header }) => header.streamId);
-      assert.deepEqual(
-        ids,
-        [...frames.keys()].map((index) => index + 1),
-      );
-    }
-  });
-
-  it("forgets a connection that is closed while it waits for its turn", async () => {
-    const clock = new SlowClock();
-    const harness = new ReaderHarness(2 ** 20, new ReadSlices(clock));
-    harness.read(concatBytes(Array.from({ length: 100 }, () => message(1, 10, 0))), 4096);
-    assert.ok(harness.isPaused);
-    const count = harness.frames.length;
-    harness.reader.stop();
-    for (let turn = 0; turn < 10; turn += 1) await clock.yieldTurn();
-    assert.equal(harness.frames.length, count);
-  });
-
-  for (let seed = 1; seed <= 20; seed += 1) {
-    it(`finds the same frames in several turns (seed ${seed})`, async () => {
-      const random = new SeededRandom(seed);
-      const clock = new SlowClock();
-      const harness = new ReaderHarness(2 ** 21, new ReadSlices(clock));
-      const sizes = Array.from({ length: 100 }, (_, index) => ({
-        streamId: index + 1,
-        headBytes: [0, 10, 300, 4000, 70_000][random.integer(5)] ?? 0,
-        bodyBytes: [0, 1, 4096, 4097, 300_000][random.integer(5)] ?? 0,
-      }));
-      let bytes = concatBytes(
-        sizes.map(({ streamId, headBytes, bodyBytes }) => message(streamId, headBytes, bodyBytes)),
-      );
-      let checkedCount = 0;
-      const checkFrames = (): void => {
-        for (const frame of harness.frames.slice(checkedCount)) {
-          const size = sizes[checkedCount];
-          assert.ok(size !== undefined);
-          check(frame, size.streamId, size.headBytes, size.bodyBytes);
-          checkedCount += 1;
-        }
-      };
-      while (bytes.length > 0) {
-        // One more read may arrive after the link was paused.
-        bytes = harness.read(bytes, 1 + random.integer(2 ** random.integer(17)));
-        if (harness.isPaused && random.integer(2) === 0) {
-          bytes = harness.read(bytes, 1 + random.integer(4096));
-        }
-        while (harness.isPaused) {
-          await clock.yieldTurn();
-          checkFrames();
-        }
-      }
-      checkFrames();
-      assert.equal(checkedCount, sizes.length);
-      assert.equal(harness.slabs.acquiredBytes, 0);
-    });
-  }
-
-  for (let seed = 1; seed <= 80; seed += 1) {
-    it(`finds the same frames while other connections take the turns (seed ${seed})`, async () => {
-      const random = new SeededRandom(seed);
-      const clock = new SlowClock();
-      const slices = new ReadSlices(clock);
-      const connections = [1, 2, 3].map(() => new RandomConnection(random, slices));
-      while (connections.some((connection) => !connection.isDone)) {
-        for (const connection of connections) connection.feed();
-        if (random.integer(3) === 0) await clock.yieldTurn();
-      }
-      for (const { harness } of connections) assert.equal(harness.slabs.acquiredBytes, 0);
-    });
-  }
 
   it("drops an unwanted body without acquiring a slab", () => {
     const harness = new ReaderHarness();
