@@ -62,7 +62,7 @@ export interface AdmittedWrite {
  * this one may take a smaller part of the memory (`#limits`), and the difference is at least the memory
  * of one write. So writes do not wait for one another in a circle, in any order of the servers in
  * their chains: the last server of a chain waits for nothing, and another one only for writes that
- * have fewer servers before them (classes of buffers by the number of hops: P. M. Merlin, P. J. Schweitzer,
+ * have fewer servers after them (classes of buffers by the number of hops: P. M. Merlin, P. J. Schweitzer,
  * "Deadlock Avoidance in Store-and-Forward Networks", 1980).
  */
 export class WriteAdmission {

@@ -54,8 +54,8 @@ export async function openMemberStorage(options: MemberStorageOptions): Promise<
   const incarnations = await PeerIncarnations.open(options);
   await refuseLostLog(options);
   const { hadSegment, hadLog } = await findEarlierLog(options.disk);
-  const states = await StateStores.open({ ...options, hasHadLog: hadLog });
-  const log = await RaftLog.open({ ...options, hasHadLog: hadSegment });
+  const states = await StateStores.open({ ...options, hadLog });
+  const log = await RaftLog.open({ ...options, hadSegment });
   const { entries, hardState } = log;
   const hasLog = entries.lastIndex > 0 || hardState.term > 0;
   const founders = await openFounders(options, { configured: options.founders, hasLog });

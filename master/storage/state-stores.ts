@@ -26,7 +26,7 @@ export interface StateStoresOptions {
   readonly hasher: Hasher;
   readonly log: Log;
   /** Whether the directory has had a log. A state without a log was restored from a backup. */
-  readonly hasHadLog: boolean;
+  readonly hadLog: boolean;
 }
 
 /** An open store and its name. */
@@ -65,7 +65,7 @@ export class StateStores {
     const states = new StateStores(options, found, lastNumber);
     if (found === null) await states.#point(states.#nextName(), false);
     // Version 0.1.0 restored a backup without this mark.
-    else if (!options.hasHadLog && !states.#isLogResetPending) await states.switchTo(found.store);
+    else if (!options.hadLog && !states.#isLogResetPending) await states.switchTo(found.store);
     for (const name of names) {
       if (name === states.#current) continue;
       log.info("Removed a state that is not the current one", { store: name });

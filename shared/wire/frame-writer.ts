@@ -49,7 +49,7 @@ export class QueuedFrame {
 /** Options of `FrameWriter`. */
 export interface FrameWriterOptions {
   readonly onFailed: (error: unknown) => void;
-  /** Calls `flush` when no more frames are expected soon: possibly within this call. */
+  /** Calls `flush` before the next pause in the frames, possibly within this call. */
   readonly hold: (flush: () => void) => void;
 }
 
