@@ -1,6 +1,7 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES } from "../../shared/base/ids.ts";
+import { listenToAbort } from "../../shared/flow/abort-listeners.ts";
 import { Deferred } from "../../shared/flow/deferred.ts";
 import { FairQueue } from "../../shared/flow/fair-queue.ts";
 import { SLAB_SHARE_MAX } from "../../shared/flow/slabs.ts";
@@ -129,13 +130,12 @@ export class WriteAdmission {
       granted.reject(error);
     };
     const timer = this.#clock.after(Math.min(waitMsMax, WAIT_MS_MAX), () => end(this.#refusal()));
-    const onAbort = (): void => end(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
+    const unlisten = listenToAbort(signal, () => end(signal.reason));
     try {
       return await granted.promise;
     } finally {
       timer.cancel();
-      signal.removeEventListener("abort", onAbort);
+      unlisten();
     }
   }
 

@@ -2,6 +2,7 @@ import { assert, present } from "../../shared/base/assert.ts";
 import { toHex } from "../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
+import { listenToAbort } from "../../shared/flow/abort-listeners.ts";
 import { nextDelayMs } from "../../shared/flow/retry.ts";
 import type { Env } from "../../shared/ports/env.ts";
 import { statPartial } from "../../shared/protocol/chunk-api.ts";
@@ -232,15 +233,14 @@ export class ChunkWriter {
   /** Resolves when there are bytes to send, or the chunk is complete. */
   async #moreToSend(): Promise<void> {
     const { deadline } = this.#options;
-    const onAbort = (): void => this.#notifier.notify();
-    deadline.signal.addEventListener("abort", onAbort, { once: true });
+    const unlisten = listenToAbort(deadline.signal, () => this.#notifier.notify());
     try {
       while (!this.#buffer.isEnded && this.#buffer.unackedBytes === 0) {
         deadline.check();
         await this.#notifier.wait();
       }
     } finally {
-      deadline.signal.removeEventListener("abort", onAbort);
+      unlisten();
     }
   }
 

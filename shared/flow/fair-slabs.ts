@@ -1,5 +1,5 @@
 import { FairQueue } from "./fair-queue.ts";
-import type { Slab, SlabPool } from "./slabs.ts";
+import { type Slab, type SlabPool, slabOrAbort } from "./slabs.ts";
 
 /** A request that waits. */
 interface Request {
@@ -51,23 +51,11 @@ export class FairSlabs {
   acquire(source: string, lengthBytes: number, signal: AbortSignal): Promise<Slab> {
     const slab = this.tryAcquire(source, lengthBytes);
     if (slab !== null) return Promise.resolve(slab);
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const onAbort = (): void => {
-        this.#cancel(request);
-        reject(signal.reason);
-      };
-      const onSlab = (acquired: Slab): void => {
-        signal.removeEventListener("abort", onAbort);
-        resolve(acquired);
-      };
+    return slabOrAbort(signal, (onSlab) => {
       const request = { source, lengthBytes, onSlab };
-      signal.addEventListener("abort", onAbort, { once: true });
       this.#waiting.push(source, request);
       this.#serve();
+      return () => this.#cancel(request);
     });
   }
 

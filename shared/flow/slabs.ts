@@ -81,21 +81,7 @@ export class SlabPool {
   acquire(lengthBytes: number, signal: AbortSignal): Promise<Slab> {
     const slab = this.tryAcquire(lengthBytes);
     if (slab !== null) return Promise.resolve(slab);
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const onAbort = (): void => {
-        cancel();
-        reject(signal.reason);
-      };
-      const cancel = this.requestSlab(lengthBytes, (acquired) => {
-        unlisten();
-        resolve(acquired);
-      });
-      const unlisten = listenToAbort(signal, onAbort);
-    });
+    return slabOrAbort(signal, (onSlab) => this.requestSlab(lengthBytes, onSlab));
   }
 
   /**
@@ -179,6 +165,32 @@ export class SlabPool {
       request.onSlab(this.#take(request.lengthBytes));
     }
   }
+}
+
+/**
+ * Resolves with the slab that `request` passes on, possibly within its call. `request` returns a function
+ * that cancels it.
+ *
+ * @throws the reason of `signal` if it aborts first
+ */
+export function slabOrAbort(
+  signal: AbortSignal,
+  request: (onSlab: (slab: Slab) => void) => () => void,
+): Promise<Slab> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const unlisten = listenToAbort(signal, () => {
+      cancel();
+      reject(signal.reason);
+    });
+    const cancel = request((slab) => {
+      unlisten();
+      resolve(slab);
+    });
+  });
 }
 
 interface SlabRequest {
