@@ -48,6 +48,11 @@ export function readProcessStatus(pid: number, field: string): number | null {
   return Number(match[1]) * (match[2] === undefined ? 1 : 1024);
 }
 
+/** Returns the first port that the kernel gives to outgoing connections, see ip(7); 0 if unknown. */
+export function readFirstEphemeralPort(): number {
+  return Number.parseInt(readText("/proc/sys/net/ipv4/ip_local_port_range") ?? "0", 10);
+}
+
 /** Returns an id that changes at every boot. */
 export function readBootId(): string | null {
   return readText("/proc/sys/kernel/random/boot_id")?.trim() ?? null;

@@ -1,14 +1,25 @@
 import { createServer, type Server } from "node:net";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { errnoWords } from "../../../shared/platform/errno-words.ts";
+import { readFirstEphemeralPort } from "../../../shared/platform/procfs.ts";
 
 const HOST = "127.0.0.1";
 const PORT_MAX = 65_535;
+const FIRST_CHOSEN_PORT = 10_000;
+/** Processes with pids up to 300 apart begin at ports that differ. */
+const PORTS_BETWEEN_PIDS = 71;
+
+/** The port after the last one that this process has chosen; null before the first. */
+let nextChosenPort: number | null = null;
 
 /**
  * Returns `count` free addresses on the loopback: consecutive ports from `basePort`, or any free
- * ports for 0. All of them are listened on at the same time, so no port is returned twice. Another
- * process can take a port after the return.
+ * ports for 0. All of them are listened on at the same time, so no port is returned twice.
+ *
+ * Chosen ports lie below those that the kernel gives to outgoing connections: a connection cannot
+ * take one before its server listens, or while its server is stopped. A process chooses each port
+ * once, and processes begin at different ports. A server of another program can take a port after
+ * the return.
  *
  * @throws {AshlarError} INVALID_ARGUMENT if there are not so many ports; ADDRESS_IN_USE with the first port that is not free
  */
@@ -23,9 +34,9 @@ export async function freeAddresses(basePort: number, count: number): Promise<st
   try {
     const addresses: string[] = [];
     for (let index = 0; index < count; index += 1) {
-      const server = createServer();
+      const { server, port } = basePort === 0 ? await chosenPort() : await listen(basePort + index);
       servers.push(server);
-      addresses.push(await listen(server, basePort === 0 ? 0 : basePort + index));
+      addresses.push(`${HOST}:${port}`);
     }
     return addresses;
   } finally {
@@ -33,7 +44,29 @@ export async function freeAddresses(basePort: number, count: number): Promise<st
   }
 }
 
-function listen(server: Server, port: number): Promise<string> {
+interface ListeningServer {
+  readonly server: Server;
+  readonly port: number;
+}
+
+/** Listens on a free port below the ephemeral ones; on an ephemeral one if there is no other. */
+async function chosenPort(): Promise<ListeningServer> {
+  const portCount = readFirstEphemeralPort() - FIRST_CHOSEN_PORT;
+  for (let attempt = 0; attempt < portCount; attempt += 1) {
+    const offset = (nextChosenPort ?? process.pid * PORTS_BETWEEN_PIDS) % portCount;
+    nextChosenPort = offset + 1;
+    try {
+      return await listen(FIRST_CHOSEN_PORT + offset);
+    } catch (error) {
+      if (!(error instanceof AshlarError && error.code === "ADDRESS_IN_USE")) throw error;
+    }
+  }
+  return listen(0);
+}
+
+/** @param port 0 for one that the kernel chooses */
+function listen(port: number): Promise<ListeningServer> {
+  const server = createServer();
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       reject(
@@ -50,7 +83,7 @@ function listen(server: Server, port: number): Promise<string> {
     server.listen(port, HOST, () => {
       const address = server.address();
       const taken = typeof address === "object" && address !== null ? address.port : port;
-      resolve(`${HOST}:${taken}`);
+      resolve({ server, port: taken });
     });
   });
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { freeAddresses } from "../../../client/cli/cluster/free-ports.ts";
 import { createClusterFiles } from "../../../client/cli/cluster/node-files.ts";
 import { main } from "../../../client/cli/main.ts";
 import {
@@ -22,7 +23,7 @@ import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import { jsonLines, MemoryCliEnv, runCli } from "../../support/memory-cli-env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { eventually, LoopbackCluster } from "../support/loopback-cluster.ts";
-import { freeAddresses, startRealMaster } from "../support/real-masters.ts";
+import { startRealMaster } from "../support/real-masters.ts";
 
 /** The promise of the CLI: a problem of the masters is reported within this time. */
 const REPORT_MS = 2_000;
@@ -283,7 +284,7 @@ describe("`status --watch` of a cluster that cannot serve", () => {
   for (const { what, running, count, reason } of STARTS) {
     it(`shows one that is ${what} at the start, until it is back`, async () => {
       await using closers = new Closers();
-      const addresses = await freeAddresses(count);
+      const addresses = await freeAddresses(0, count);
       const start = (position: number) =>
         startRealMaster(OPTIONS, { addresses, position, closers });
       for (let position = 0; position < running; position += 1) await start(position);
@@ -306,7 +307,7 @@ describe("`status --watch` of a cluster that cannot serve", () => {
 
   it("shows a cluster that loses its majority later, with each master", async () => {
     await using closers = new Closers();
-    const addresses = await freeAddresses(2);
+    const addresses = await freeAddresses(0, 2);
     const masters = await Promise.all(
       addresses.map((_, position) => startRealMaster(OPTIONS, { addresses, position, closers })),
     );

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { cp, rename } from "node:fs/promises";
 import { describe, it } from "node:test";
+import { freeAddresses } from "../../../client/cli/cluster/free-ports.ts";
 import { connect } from "../../../client/connect.ts";
 import type { ClusterId } from "../../../shared/base/ids.ts";
 import { Closers } from "../../../shared/flow/closers.ts";
@@ -9,7 +10,7 @@ import { runCli } from "../../support/memory-cli-env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
 import { makeEnv } from "../support/loopback-cluster.ts";
-import { freeAddresses, startRealMaster } from "../support/real-masters.ts";
+import { startRealMaster } from "../support/real-masters.ts";
 
 const clusterId = "d".repeat(32) as ClusterId;
 const REASON =
@@ -24,7 +25,7 @@ async function raiseTerm(addresses: readonly string[]): Promise<void> {
 describe("a master whose committed entries the others have lost", () => {
   it("is named by the status, with the reason and the way out", async () => {
     await using temp = await TempDirectory.make();
-    const addresses = await freeAddresses(3);
+    const addresses = await freeAddresses(0, 3);
     const directoryOf = (position: number): string => `${temp.path}/${position}`;
     const start = async (closers: Closers, positions: readonly number[]): Promise<void> => {
       const options = { clusterId, makeEnv: () => makeEnv(new MemoryLog()), settings: {} };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { parseChunkserverConfig } from "../../../chunkserver/config.ts";
 import { type RunningChunkserver, startChunkserver } from "../../../chunkserver/server.ts";
+import { freeAddresses } from "../../../client/cli/cluster/free-ports.ts";
 import { connect } from "../../../client/connect.ts";
 import type { FileSystem } from "../../../client/file-system.ts";
 import type { ConnectOptions } from "../../../client/options.ts";
@@ -21,7 +22,6 @@ import type { Network } from "../../../shared/ports/network.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
 import {
-  freeAddresses,
   type RealMaster,
   type RealMasters,
   startRealMaster,
@@ -96,7 +96,7 @@ export class LoopbackCluster implements AsyncDisposable {
   async addLearner(): Promise<RealMaster> {
     const leader = this.masters.leader();
     assert.ok(leader !== undefined, "there is a leader");
-    const addresses = [...this.masterAddresses, ...(await freeAddresses(1))];
+    const addresses = [...this.masterAddresses, ...(await freeAddresses(0, 1))];
     const position = addresses.length - 1;
     const learner = await startRealMaster(
       { clusterId: CLUSTER_ID, makeEnv: () => makeEnv(new MemoryLog()), settings: { join: true } },

@@ -1,11 +1,11 @@
 import * as v from "valibot";
+import { freeAddresses } from "../../../client/cli/cluster/free-ports.ts";
 import { type MasterConfig, masterConfigSchema } from "../../../master/config.ts";
 import { type RunningMaster, startMaster } from "../../../master/server.ts";
 import type { ClusterId } from "../../../shared/base/ids.ts";
 import { Closers } from "../../../shared/flow/closers.ts";
 import { LmdbStores } from "../../../shared/platform/lmdb-store.ts";
 import { NodeDisk } from "../../../shared/platform/node-disk.ts";
-import { TcpNetwork } from "../../../shared/platform/tcp-network.ts";
 import type { Env } from "../../../shared/ports/env.ts";
 import { TempDirectory } from "../../support/temp-directory.ts";
 
@@ -36,7 +36,7 @@ export async function startRealMasters(
   options: RealMasterOptions & { readonly count: number },
 ): Promise<RealMasters> {
   await using closers = new Closers();
-  const addresses = await freeAddresses(options.count);
+  const addresses = await freeAddresses(0, options.count);
   const members: RealMaster[] = [];
   for (const [position] of addresses.entries()) {
     members.push(await startRealMaster(options, { addresses, position, closers }));
@@ -87,18 +87,4 @@ export async function startRealMaster(
   };
   closers.defer(stop);
   return { address: addresses[position] as string, running, stop };
-}
-
-/**
- * Returns free loopback addresses. All listeners are open at the same time, so the addresses
- * differ; another process may take one after they are closed.
- */
-export async function freeAddresses(count: number): Promise<string[]> {
-  const network = new TcpNetwork();
-  const listeners = await Promise.all(
-    Array.from({ length: count }, () => network.listen("127.0.0.1:0", (link) => link.destroy())),
-  );
-  const addresses = listeners.map((listener) => listener.address);
-  await Promise.all(listeners.map((listener) => listener.close()));
-  return addresses;
 }
