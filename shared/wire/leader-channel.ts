@@ -65,7 +65,10 @@ export interface LeaderChannelOptions {
   readonly onRetry?: (retry: Retry) => void;
   /** Observes every call, and the retries. */
   readonly watch?: CallWatch | undefined;
-  /** Limit of one attempt, for calls that may be repeated. Default 5 s. */
+  /**
+   * Limit of one attempt of a call that may be repeated, for callers that prefer another master to a slow
+   * one. Default: none, see `LeaderChannel`.
+   */
   readonly attemptTimeoutMs?: number;
   /**
    * The other masters are queried for the leader when the known leader has sent no reply for this
@@ -76,7 +79,6 @@ export interface LeaderChannelOptions {
   readonly connectTimeoutMs?: number;
 }
 
-const ATTEMPT_TIMEOUT_MS = 5000;
 const CONNECT_TIMEOUT_MS = 1000;
 const LEADER_STALL_TIMEOUT_MS = 700;
 /** An election takes about a second. Longer pauses would only delay the call further. */
@@ -91,6 +93,10 @@ const FORCED_REFRESH_TIMEOUT_MS = 5_000;
  * Retries a call until its deadline, with jittered delays, as the retry class of the error allows:
  * "safe" always, "idempotent-only" only for idempotent calls. The error of a failed call names the
  * last error and all addresses that were tried.
+ *
+ * An attempt has no limit of its own: a call can wait long at a busy leader, and each repetition would add
+ * to its work. A leader answers all its calls when it loses the leadership. One that is silent ends them by
+ * `KeepAlive`, or earlier by `LeaderStallDetector`.
  */
 export class LeaderChannel {
   readonly #options: LeaderChannelOptions;
@@ -176,7 +182,7 @@ export class LeaderChannel {
     options: LeaderCallOptions,
     ask: (connection: Connection, call: CallOptions) => Promise<Result>,
   ): Promise<Result> {
-    const { attemptTimeoutMs = ATTEMPT_TIMEOUT_MS, clock, pool } = this.#options;
+    const { attemptTimeoutMs = Number.POSITIVE_INFINITY, clock, pool } = this.#options;
     const { idempotent = false, timeoutMs, ...rest } = options;
     const attempt = (address: string, connection: Connection, leftMs: number): Promise<Result> => {
       const patienceMs = idempotent ? Math.min(leftMs, attemptTimeoutMs) : leftMs;

@@ -33,6 +33,39 @@ describe("LeaderChannel", () => {
     });
   });
 
+  it("does not send a call again while the leader lives and the call waits there", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      const m1 = masters.master("m1");
+      m1.behave = async () => {
+        await masters.clock.sleep(25_000);
+        return null;
+      };
+      const call = masters.rename({ idempotent: true, timeoutMs: 30_000 });
+      assert.equal(await masters.settle(call), "m1");
+      assert.equal(m1.callCount, 1);
+      assert.equal(masters.retries.length, 0);
+    });
+  });
+
+  it("sends a call again when the leader has been silent for three pings", async () => {
+    await withMasters(async (masters) => {
+      await masters.startAll();
+      const m1 = masters.master("m1");
+      m1.behave = () => new Promise<never>(() => {});
+      const call = masters.rename({ idempotent: true, timeoutMs: 30_000 });
+      await masters.clock.advance(100);
+      assert.equal(m1.callCount, 1);
+      masters.network.freeze("m1"); // The others still name it as the leader.
+      await masters.clock.advance(9_000);
+      assert.ok(masters.retries.length > 0, "the silence was noticed");
+      m1.behave = async () => null;
+      masters.network.thaw("m1");
+      assert.equal(await masters.settle(call), "m1");
+      assert.equal(m1.callCount, 2);
+    });
+  });
+
   it("follows the hint of another master immediately, and keeps that leader", async () => {
     await withMasters(async (masters) => {
       await masters.startAll();
