@@ -50,7 +50,7 @@ export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
     }
     const bytes = sizeOf(head.transactions);
     if (bytes < LARGE_BYTES_MIN) return await transactAll(deps, head, context);
-    const release = await admission.admit({ key: keyOf(head), bytes }, context);
+    const release = await admission.admit(bytes, context);
     try {
       requireLeader(consensus);
       return await transactAll(deps, head, context);
@@ -87,11 +87,6 @@ async function transactAll(
     outcomes.push(outcomeOf(deps, { sessionId, firstUnacknowledged }, change));
   }
   return { outcomes: await Promise.all(outcomes) };
-}
-
-/** Identifies the call among those of all sessions: a repetition has the same transactions. */
-function keyOf({ sessionId, transactions }: TransactRequest): string {
-  return `${sessionId}/${transactions[0]?.sequence}`;
 }
 
 /**

@@ -1,24 +1,16 @@
 import { assert } from "../../shared/base/assert.ts";
-import { listenToAbort } from "../../shared/flow/abort-listeners.ts";
+import { grantOrAbort } from "../../shared/flow/grant-or-abort.ts";
 import type { CallContext } from "../../shared/wire/rpc.ts";
 
-/** Most places of ended waits that are kept for a repeated call. */
-const KEPT_MAX = 1_024;
 /** Most connections whose shares are counted. With more of them, all start at the same place again. */
 const CONNECTIONS_MAX = 32_768;
 
-/** A call with large transactions. */
-export interface LargeCall {
-  /** The same in each repetition of the call, and in no other call. */
-  readonly key: string;
-  /** Approximate size of its transactions. */
+/** A call that waits. */
+interface Waiting {
   readonly bytes: number;
-}
-
-interface Waiting extends LargeCall {
   readonly connection: string;
   readonly place: number;
-  readonly resolve: (release: () => void) => void;
+  readonly onAdmitted: (release: () => void) => void;
 }
 
 /**
@@ -26,8 +18,9 @@ interface Waiting extends LargeCall {
  * others wait, and their work has not begun. Each connection gets the same share of the bytes: the order is
  * that of start-time fair queueing (Goyal, Vin, Cheng, 1996).
  *
- * A call whose deadline passes while it waits keeps its place for its repetition. Otherwise calls that wait
- * longer than an attempt of the client library could wait forever.
+ * `FairQueue` gives each connection the same number of calls. That is right for the writes of a chunkserver, which
+ * take about the same memory. Large transactions have 64 KiB to 32 MiB: with the same number of calls, a batch of
+ * small files would wait for a call of each other connection.
  */
 export class TransactionAdmission {
   readonly #bytesMax: number;
@@ -38,8 +31,6 @@ export class TransactionAdmission {
   #admittedPlace = 0;
   /** The next place of a connection, if it is after `#admittedPlace`. */
   readonly #nextPlaces = new Map<string, number>();
-  /** Places of calls that ended while they waited, by key. The oldest is first. */
-  readonly #kept = new Map<string, number>();
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
@@ -54,11 +45,12 @@ export class TransactionAdmission {
    * Resolves in a turn of the call when its work may begin. Call the returned function once, when the work has
    * ended.
    *
-   * @throws {AshlarError} the reason of `signal` when it aborts
+   * @param bytes approximate size of the transactions of the call
+   * @throws {AshlarError} the reason of `context.signal` when it aborts
    */
-  async admit(call: LargeCall, context: CallContext): Promise<() => void> {
-    if (this.#waiting.length === 0 && this.#fits(call)) return this.#begin(call);
-    const release = await this.#wait(call, context);
+  async admit(bytes: number, context: CallContext): Promise<() => void> {
+    if (this.#waiting.length === 0 && this.#fits(bytes)) return this.#begin(bytes);
+    const release = await this.#wait(bytes, context);
     try {
       await context.turn(); // One release admits several calls.
       return release;
@@ -68,32 +60,16 @@ export class TransactionAdmission {
     }
   }
 
-  #wait(call: LargeCall, { peerAddress, signal }: CallContext): Promise<() => void> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const place = this.#placeOf(call, peerAddress);
-      const waiting: Waiting = {
-        ...{ ...call, connection: peerAddress, place },
-        resolve: (release) => {
-          unlisten();
-          resolve(release);
-        },
-      };
-      const unlisten = listenToAbort(signal, () => {
-        this.#leave(waiting);
-        reject(signal.reason);
-      });
+  #wait(bytes: number, { peerAddress, signal }: CallContext): Promise<() => void> {
+    return grantOrAbort(signal, (onAdmitted) => {
+      const place = this.#takePlace(peerAddress, bytes);
+      const waiting = { bytes, connection: peerAddress, place, onAdmitted };
       this.#enqueue(waiting);
+      return () => this.#leave(waiting);
     });
   }
 
-  #placeOf({ key, bytes }: LargeCall, connection: string): number {
-    const kept = this.#kept.get(key);
-    this.#kept.delete(key);
-    if (kept !== undefined) return kept;
+  #takePlace(connection: string, bytes: number): number {
     if (this.#nextPlaces.size > CONNECTIONS_MAX) this.#nextPlaces.clear();
     const place = Math.max(this.#admittedPlace, this.#nextPlaces.get(connection) ?? 0);
     this.#nextPlaces.set(connection, place + bytes);
@@ -111,21 +87,19 @@ export class TransactionAdmission {
   }
 
   #leave(waiting: Waiting): void {
+    const { connection, place, bytes } = waiting;
     this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-    this.#kept.set(waiting.key, waiting.place);
-    for (const key of this.#kept.keys()) {
-      if (this.#kept.size <= KEPT_MAX) break;
-      this.#kept.delete(key);
-    }
+    // The next call of the connection takes the place, unless calls after this one have theirs already.
+    if (this.#nextPlaces.get(connection) === place + bytes) this.#nextPlaces.set(connection, place);
     this.#admitWaiting();
   }
 
   /** A call larger than the bound fits when no other one is in progress. */
-  #fits({ bytes }: LargeCall): boolean {
+  #fits(bytes: number): boolean {
     return this.#bytes === 0 || this.#bytes + bytes <= this.#bytesMax;
   }
 
-  #begin({ bytes }: LargeCall): () => void {
+  #begin(bytes: number): () => void {
     this.#bytes += bytes;
     return () => {
       this.#bytes -= bytes;
@@ -136,10 +110,10 @@ export class TransactionAdmission {
 
   #admitWaiting(): void {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      if (!this.#fits(first)) return;
+      if (!this.#fits(first.bytes)) return;
       this.#waiting.shift();
       this.#admittedPlace = Math.max(this.#admittedPlace, first.place);
-      first.resolve(this.#begin(first));
+      first.onAdmitted(this.#begin(first.bytes));
     }
     // No call waits: every connection starts at the same place again.
     this.#nextPlaces.clear();

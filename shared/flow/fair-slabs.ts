@@ -1,5 +1,6 @@
 import { FairQueue } from "./fair-queue.ts";
-import { type Slab, type SlabPool, slabOrAbort } from "./slabs.ts";
+import { grantOrAbort } from "./grant-or-abort.ts";
+import type { Slab, SlabPool } from "./slabs.ts";
 
 /** A request that waits. */
 interface Request {
@@ -51,7 +52,7 @@ export class FairSlabs {
   acquire(source: string, lengthBytes: number, signal: AbortSignal): Promise<Slab> {
     const slab = this.tryAcquire(source, lengthBytes);
     if (slab !== null) return Promise.resolve(slab);
-    return slabOrAbort(signal, (onSlab) => {
+    return grantOrAbort(signal, (onSlab) => {
       const request = { source, lengthBytes, onSlab };
       this.#waiting.push(source, request);
       this.#serve();

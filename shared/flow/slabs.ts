@@ -1,5 +1,5 @@
 import { assert } from "../base/assert.ts";
-import { listenToAbort } from "./abort-listeners.ts";
+import { grantOrAbort } from "./grant-or-abort.ts";
 
 /** The smallest slab. The accounting of a smaller one would cost more than a copy of its bytes. */
 const SLAB_BYTES_MIN = 4096;
@@ -81,7 +81,7 @@ export class SlabPool {
   acquire(lengthBytes: number, signal: AbortSignal): Promise<Slab> {
     const slab = this.tryAcquire(lengthBytes);
     if (slab !== null) return Promise.resolve(slab);
-    return slabOrAbort(signal, (onSlab) => this.requestSlab(lengthBytes, onSlab));
+    return grantOrAbort(signal, (onSlab) => this.requestSlab(lengthBytes, onSlab));
   }
 
   /**
@@ -165,32 +165,6 @@ export class SlabPool {
       request.onSlab(this.#take(request.lengthBytes));
     }
   }
-}
-
-/**
- * Resolves with the slab that `request` passes on, possibly within its call. `request` returns a function
- * that cancels it.
- *
- * @throws the reason of `signal` if it aborts first
- */
-export function slabOrAbort(
-  signal: AbortSignal,
-  request: (onSlab: (slab: Slab) => void) => () => void,
-): Promise<Slab> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) {
-      reject(signal.reason);
-      return;
-    }
-    const unlisten = listenToAbort(signal, () => {
-      cancel();
-      reject(signal.reason);
-    });
-    const cancel = request((slab) => {
-      unlisten();
-      resolve(slab);
-    });
-  });
 }
 
 interface SlabRequest {
