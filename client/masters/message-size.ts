@@ -1,4 +1,5 @@
 import type { Content, Operation, Target } from "../../shared/protocol/namespace-api.ts";
+import { targetsOf } from "../../shared/protocol/operation-targets.ts";
 import type { TransactionRequest } from "../../shared/protocol/transact-api.ts";
 
 /** Estimates of message sizes in bytes. They decide which items are combined into one call. */
@@ -23,28 +24,12 @@ export function sizeOfTransaction(transaction: TransactionRequest): number {
 }
 
 function sizeOfOperation(operation: Operation): number {
-  switch (operation.kind) {
-    case "rename":
-    case "copy":
-    case "restore":
-      return OPERATION_BYTES + sizeOfTarget(operation.from) + sizeOfTarget(operation.to);
-    case "put":
-      return OPERATION_BYTES + sizeOfTarget(operation.target) + sizeOfContent(operation.content);
-    case "commit-chunks":
-      return (
-        OPERATION_BYTES + sizeOfTarget(operation.target) + operation.changes.length * CHUNK_BYTES
-      );
-    case "stage":
-      return (
-        OPERATION_BYTES + sizeOfTarget(operation.target) + operation.chunks.length * CHUNK_BYTES
-      );
-    case "stage-directory":
-      return OPERATION_BYTES + sizeOfTarget(operation.from);
-    case "unstage":
-      return OPERATION_BYTES;
-    default:
-      return OPERATION_BYTES + sizeOfTarget(operation.target);
-  }
+  let bytes = OPERATION_BYTES;
+  for (const target of targetsOf(operation)) bytes += sizeOfTarget(target);
+  if (operation.kind === "put") bytes += sizeOfContent(operation.content);
+  if (operation.kind === "commit-chunks") bytes += operation.changes.length * CHUNK_BYTES;
+  if (operation.kind === "stage") bytes += operation.chunks.length * CHUNK_BYTES;
+  return bytes;
 }
 
 function sizeOfContent(content: Content): number {
