@@ -39,7 +39,7 @@ const CLOSE_GRACE_MS = 1_000;
 /** Receive buffers for responses of the masters, such as listings of up to 1,000 entries. */
 const MASTER_SLAB_BYTES_MAX = 64 * MIB;
 /** See `UploadSlabs`. */
-const FIRST_SLAB_BYTES_MAX = 64 * MIB;
+const FIRST_SLAB_BYTES_MAX = 32 * MIB;
 const WRITE_SLAB_BYTES_MAX = 64 * MIB;
 /** Memory that an idle pool keeps. */
 const IDLE_SLAB_BYTES_MAX = 32 * MIB;

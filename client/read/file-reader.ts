@@ -14,7 +14,7 @@ import { ZeroSegment } from "./zero-segment.ts";
 /** Bytes per request to a chunkserver. A read has several pending requests. */
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 /** Bytes per request while the read-ahead budget is nearly exhausted. */
-const SEGMENT_BYTES_SMALL = 1024 * 1024;
+const SEGMENT_BYTES_SMALL = 512 * 1024;
 /** Default read-ahead of one read. */
 const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
 

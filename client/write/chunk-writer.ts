@@ -1,7 +1,7 @@
 import { assert, present } from "../../shared/base/assert.ts";
 import { toHex } from "../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
-import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
+import type { ChunkId } from "../../shared/base/ids.ts";
 import { listenToAbort } from "../../shared/flow/abort-listeners.ts";
 import { nextDelayMs } from "../../shared/flow/retry.ts";
 import type { Env } from "../../shared/ports/env.ts";
@@ -9,13 +9,13 @@ import { statPartial } from "../../shared/protocol/chunk-api.ts";
 import { chunkIdOf } from "../../shared/protocol/chunk-id.ts";
 import type { Intent } from "../../shared/protocol/intent.ts";
 import type { CommittedChunk } from "../../shared/protocol/namespace-api.ts";
-import type { Chunkservers } from "../chunkservers/chunkservers.ts";
+import type { Chunkservers, ServerAddress } from "../chunkservers/chunkservers.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RetryEvent } from "../options.ts";
 import { ChunkBuffer, type ChunkFrame } from "./chunk-buffer.ts";
+import { findResume } from "./find-resume.ts";
 import type { AcquiredIntent, Intents } from "./intents.ts";
 import { Notifier } from "./notifier.ts";
-import { type ChainServer, findSlowest, planResume } from "./plan-resume.ts";
 import { type AttemptResult, EARLY_BYTES_MAX, WriteAttempt } from "./write-attempt.ts";
 
 /**
@@ -259,42 +259,29 @@ export class ChunkWriter {
     route: ChainRoute,
     result: AttemptResult & { kind: "broken" },
   ): Promise<ChainRoute> {
-    const { chunkservers, intents } = this.#options;
-    const servers = await this.#queryServers(route.held.intent, result.blamed);
-    const isSilent = isAshlarError(result.error, "DEADLINE_EXCEEDED");
-    const blamed = result.blamed ?? (isSilent ? findSlowest(servers) : null);
-    const plan = planResume({
-      servers,
-      blamed,
-      firstKeptBytes: this.#buffer.firstKeptBytes,
-      lengthBytes: this.#buffer.lengthBytes,
-    });
+    const { env, chunkservers, deadline, intents } = this.#options;
+    const plan = await findResume(
+      { clock: env.clock, signal: deadline.signal, ask: (server) => this.#receivedBytes(server) },
+      {
+        servers: route.held.intent.servers,
+        blamed: result.blamed,
+        isStalled: isAshlarError(result.error, "DEADLINE_EXCEEDED"),
+        firstKeptBytes: this.#buffer.firstKeptBytes,
+        lengthBytes: this.#buffer.lengthBytes,
+      },
+    );
     if (plan.kind === "lost") throw this.#chainFailed(route.held.intent, result.error);
     for (const serverId of plan.exclude) chunkservers.recordFailure(serverId);
     const held = await intents.replace(plan.keep, plan.exclude);
     return { held, resumeAtBytes: plan.resumeAtBytes, fillFrom: plan.fillFrom };
   }
 
-  #queryServers(intent: Intent, blamed: ServerId | null): Promise<ChainServer[]> {
+  /** Returns the bytes of the partial chunk on a server. @throws {AshlarError} CHUNK_NOT_FOUND; see `call` */
+  async #receivedBytes(server: ServerAddress): Promise<number> {
     const { chunkservers, deadline } = this.#options;
-    return Promise.all(
-      intent.servers.map(async ({ serverId, address }) => {
-        if (serverId === blamed) return { serverId, address, receivedBytes: null };
-        try {
-          const { receivedBytes } = await chunkservers.call(
-            { serverId, address },
-            statPartial,
-            { writeId: this.#writeId },
-            { deadline, timeoutMs: STAT_TIMEOUT_MS },
-          );
-          return { serverId, address, receivedBytes };
-        } catch (error) {
-          // A live server without data of this write may be part of the next chain.
-          const receivedBytes = isAshlarError(error, "CHUNK_NOT_FOUND") ? 0 : null;
-          return { serverId, address, receivedBytes };
-        }
-      }),
-    );
+    const request = { writeId: this.#writeId };
+    const options = { deadline, timeoutMs: STAT_TIMEOUT_MS };
+    return (await chunkservers.call(server, statPartial, request, options)).receivedBytes;
   }
 
   #chainFailed(intent: Intent, cause: AshlarError): AshlarError {

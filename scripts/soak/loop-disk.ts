@@ -15,6 +15,7 @@ export class LoopDisk {
   readonly mountPoint: string;
   readonly #image: string;
   #isMounted = false;
+  #isFrozen = false;
 
   constructor(options: {
     readonly kind: FileSystemKind;
@@ -64,6 +65,19 @@ export class LoopDisk {
       () => false,
     );
     if (isWritable) throw new Error(`Cannot shut down ${this.mountPoint}: a write still succeeds`);
+  }
+
+  /** Lets each write and sync wait until `thaw` (FIFREEZE of ioctl_fifreeze). */
+  async freeze(): Promise<void> {
+    await runTool("fsfreeze", ["-f", this.mountPoint]);
+    this.#isFrozen = true;
+  }
+
+  /** Ends `freeze`. */
+  async thaw(): Promise<void> {
+    if (!this.#isFrozen) return;
+    this.#isFrozen = false;
+    await runTool("fsfreeze", ["-u", this.mountPoint]);
   }
 
   /** Uses up the free space. Resolves with the bytes that are still free: none, or almost none. */

@@ -77,7 +77,8 @@ function whenAborted(signal: AbortSignal): Promise<never> {
 async function runAll(deps: RunDeps): Promise<void> {
   const { soak, workload, audit, rounds } = deps;
   const { cluster, options, journal } = soak;
-  await cluster.make(options.faults.includes("clock-jump") ? await faketimeLibrary() : null);
+  const faketime = options.faults.includes("clock-jump") ? await faketimeLibrary() : null;
+  await cluster.make({ faketime });
   for (const outcome of await bringUp(soak, deps.print)) rounds.push({ ...outcome, wholeMs: 0 });
   await workload.start(cluster, journal);
   await injectFaults(deps);

@@ -23,10 +23,19 @@ const LEADER_TIMEOUT_MS = 60_000;
 const STATUS_TIMEOUT_MS = 2_000;
 /** Poll interval. The leader asks every member for each status. */
 const STATUS_POLL_MS = 150;
-const SETTINGS = {
-  masters: { historyRetentionMs: 60_000, intentLifetimeMs: 60_000 },
-  chunkservers: { reserveBytes: 64 * MIB },
-};
+const HISTORY_RETENTION_MS = 60_000;
+const INTENT_LIFETIME_MS = 60_000;
+const RESERVE_BYTES = 64 * MIB;
+
+/** What differs between soak tests. */
+export interface SoakClusterOptions {
+  /** Path of libfaketime. Default: the nodes use the clock of the machine. */
+  readonly faketime?: string | null;
+  /** Size of the disk of each chunkserver. Default: 3 GiB. */
+  readonly chunkserverDiskBytes?: number;
+  /** Time for which replaced content is kept. Default: 60 s. */
+  readonly historyRetentionMs?: number;
+}
 
 /** Alternates between ext4 and XFS, so that each role has both. */
 function fileSystemOf(index: number): FileSystemKind {
@@ -48,7 +57,9 @@ export class SoakCluster {
   }
 
   /** Creates disks, network and config files. No node runs yet. */
-  async make(faketime: string | null): Promise<void> {
+  async make(options: SoakClusterOptions): Promise<void> {
+    const { chunkserverDiskBytes = CHUNKSERVER_DISK_BYTES, faketime = null } = options;
+    const { historyRetentionMs = HISTORY_RETENTION_MS } = options;
     const cluster = join(this.directory, "cluster");
     const names = [...numbered("m", MASTERS), ...numbered("c", CHUNKSERVERS)];
     await this.network.open();
@@ -61,8 +72,8 @@ export class SoakCluster {
       masters: MASTERS,
       chunkservers: CHUNKSERVERS,
       addresses,
-      masterSettings: SETTINGS.masters,
-      chunkserverSettings: SETTINGS.chunkservers,
+      masterSettings: { historyRetentionMs, intentLifetimeMs: INTENT_LIFETIME_MS },
+      chunkserverSettings: { reserveBytes: RESERVE_BYTES },
     });
     await mkdir(join(this.directory, "disks"), { recursive: true });
     for (const [index, node] of this.#file.nodes.entries()) {
@@ -72,7 +83,7 @@ export class SoakCluster {
         image: join(this.directory, "disks", `${node.name}.img`),
         mountPoint: paths.data,
       });
-      await disk.make(node.role === "master" ? MASTER_DISK_BYTES : CHUNKSERVER_DISK_BYTES);
+      await disk.make(node.role === "master" ? MASTER_DISK_BYTES : chunkserverDiskBytes);
       await writeFile(paths.log, "");
       const prefix = this.network.prefix(node.name);
       this.nodes.push(new SoakNode({ node, paths, disk, prefix, faketime }));

@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import type { FileSystemKind } from "../../scripts/soak/loop-disk.ts";
 import { LoopDisk } from "../../scripts/soak/loop-disk.ts";
 import { missingRequirements } from "../../scripts/soak/requirements.ts";
-import { runTool, waitFor } from "../../scripts/soak/run-tool.ts";
+import { waitFor } from "../../scripts/soak/run-tool.ts";
 import { readRange, TestWrite, writeWhole } from "../chunkserver/support/chunk-client.ts";
 import { makeChunk, type TestChunk, writeIdFor } from "../chunkserver/support/chunks.ts";
 import { TestCluster } from "../chunkserver/support/real-cluster.ts";
@@ -17,21 +17,8 @@ import { TempDirectory } from "../support/temp-directory.ts";
 const MIB = 1024 * 1024;
 const missing = await missingRequirements([]);
 
-/** A file system that can hang: each write waits while it is frozen. */
+/** A file system that hangs while it is frozen. */
 class FreezableDisk extends LoopDisk implements AsyncDisposable {
-  isFrozen = false;
-
-  async freeze(): Promise<void> {
-    await runTool("fsfreeze", ["-f", this.mountPoint]);
-    this.isFrozen = true;
-  }
-
-  async thaw(): Promise<void> {
-    if (!this.isFrozen) return;
-    this.isFrozen = false;
-    await runTool("fsfreeze", ["-u", this.mountPoint]);
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     await this.thaw();
     await this.unmount();

@@ -1,0 +1,79 @@
+import { parseArgs } from "node:util";
+import { AshlarError } from "../../../shared/base/errors.ts";
+
+/** Parsed command line of `soak:data`. */
+export interface DataSoakOptions {
+  readonly minutes: number;
+  readonly writers: number;
+  readonly readers: number;
+  /** Longest time of a transfer without progress, in milliseconds. */
+  readonly stallMsMax: number;
+  readonly json: boolean;
+  /** Whether the directory is kept even if the run succeeds. */
+  readonly keep: boolean;
+  /** Working directory of the process inside the namespaces. Null in the outer process. */
+  readonly inside: string | null;
+}
+
+/** Text of --help. */
+export const USAGE = `Usage: npm run soak:data -- [--minutes N] [--writers N] [--readers N] [--stall-ms N]
+                            [--keep] [--json]
+
+Writes and reads files of a cluster of 3 masters and 4 chunkservers with many callers at once: some abort,
+some pause, one disk is slow, one chunkserver is killed and started again. Every byte is checked. Each
+process has its own disk and network namespace. Needs root and Linux.
+
+  --minutes N   duration (1)
+  --writers N   callers that write (64)
+  --readers N   callers that read (64)
+  --stall-ms N  longest time of a transfer without progress while no server is down (5000)
+  --keep        keep logs, journal and disk images even if the run succeeds
+  --json        print one JSON object instead of text
+
+Exit status 1 for wrong bytes, for a transfer without progress, for an error that a caller sees, for memory above
+its bound, and for descriptors that remain. The directory is then kept.
+`;
+
+/** Parses the command line. @throws {AshlarError} INVALID_ARGUMENT */
+export function parseDataOptions(commandLine: readonly string[]): DataSoakOptions | "help" {
+  const { values } = parse(commandLine);
+  if (values.help === true) return "help";
+  return {
+    minutes: amount("minutes", values.minutes ?? "1"),
+    writers: Math.floor(amount("writers", values.writers ?? "64")),
+    readers: Math.floor(amount("readers", values.readers ?? "64")),
+    stallMsMax: amount("stall-ms", values["stall-ms"] ?? "5000"),
+    json: values.json ?? false,
+    keep: values.keep ?? false,
+    inside: values.inside ?? null,
+  };
+}
+
+function parse(commandLine: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...commandLine],
+      options: {
+        minutes: { type: "string" },
+        writers: { type: "string" },
+        readers: { type: "string" },
+        "stall-ms": { type: "string" },
+        json: { type: "boolean" },
+        keep: { type: "boolean" },
+        inside: { type: "string" },
+        help: { type: "boolean" },
+      },
+    });
+  } catch (error) {
+    throw new AshlarError("INVALID_ARGUMENT", (error as Error).message, { cause: error });
+  }
+}
+
+function amount(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot use --${name}: expected a number above 0: current value is ${text}`,
+  );
+}
