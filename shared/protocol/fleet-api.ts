@@ -3,7 +3,7 @@ import { capabilitiesSchema } from "./capabilities.ts";
 import { chunkKeysSchema } from "./chunk-keys.ts";
 import { JOIN_TOKEN_LENGTH_MAX } from "./enrolment-api.ts";
 import { serverLocationSchema } from "./intent.ts";
-import { defineCall } from "./method.ts";
+import { defineCall, REQUEST_WORK_MAX } from "./method.ts";
 import { ANY_ROLE, BY_CHUNKSERVERS, BY_OPERATORS } from "./roles.ts";
 import {
   addressSchema,
@@ -117,6 +117,7 @@ const unreadableSchema = v.object({
 /** Reports the state of a chunkserver. The response contains orders. */
 export const heartbeat = {
   requestBytesMax: HEARTBEAT_BYTES_MAX,
+  requestWorkMax: REQUEST_WORK_MAX,
   ...defineCall(
     "fleet.heartbeat",
     BY_CHUNKSERVERS,
@@ -187,6 +188,7 @@ export const goodbye = defineCall(
  */
 export const confirmChunks = {
   requestBytesMax: CONFIRM_BYTES_MAX,
+  requestWorkMax: REQUEST_WORK_MAX,
   ...defineCall(
     "fleet.confirm-chunks",
     BY_CHUNKSERVERS,

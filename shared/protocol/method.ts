@@ -8,6 +8,12 @@ export type Parser<T> = (value: unknown) => T;
 /** Returns the value to send over the wire. */
 export type Encoder<T> = (message: T) => unknown;
 
+/**
+ * `requestWorkMax` of a method with large requests: some 60 ms, from the slowest forms of a head. Room for
+ * 10,000 operations that are arrays and 10,000 preconditions, or for 14,000 reports of chunks.
+ */
+export const REQUEST_WORK_MAX = 600_000;
+
 /** A method with one request and one response. */
 export interface CallMethod<Request, Response> {
   readonly kind: "call";
@@ -22,6 +28,11 @@ export interface CallMethod<Request, Response> {
    * one is refused before it is decoded.
    */
   readonly requestBytesMax?: number;
+  /**
+   * Most work to decode a request, in the units of `HeadMeasure` of shared/wire. Default:
+   * `REQUEST_WORK_DEFAULT`. A request that needs more is refused before it is decoded.
+   */
+  readonly requestWorkMax?: number;
   /** Schema of the request. Absent if the request is encoded as an array (`positional.ts`). */
   readonly requestSchema?: v.GenericSchema;
   /** Returns a msgpack value that the parser of the other end accepts. */

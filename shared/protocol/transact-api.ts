@@ -1,7 +1,7 @@
 import type { AshlarError } from "../base/errors.ts";
 import type { InodeId, LogIndex, SessionId } from "../base/ids.ts";
 import { decodeResult, encodeResult } from "./error-codec.ts";
-import { type CallMethod, parser } from "./method.ts";
+import { type CallMethod, parser, REQUEST_WORK_MAX } from "./method.ts";
 import {
   type Operation,
   type Precondition,
@@ -56,6 +56,7 @@ export const transact: CallMethod<TransactRequest, TransactResponse> = {
   name: "namespace.transact",
   callers: BY_CLIENTS,
   requestBytesMax: TRANSACT_BYTES_MAX,
+  requestWorkMax: REQUEST_WORK_MAX,
   encodeRequest,
   parseRequest,
   encodeResponse,

@@ -1,6 +1,7 @@
 import { Packr, RESERVE_START_SPACE, Unpackr } from "msgpackr";
 import { AshlarError } from "../base/errors.ts";
 import { type FrameKind, HEADER_BYTES, writeHeader } from "./frame.ts";
+import { notMsgpack } from "./head-limits.ts";
 
 /**
  * Plain msgpack without custom extensions. Bytes are copied out of the receive buffer, which the
@@ -51,9 +52,7 @@ export class FrameCodec {
     try {
       return this.#unpackr.unpack(source, { start, end });
     } catch (cause) {
-      throw new AshlarError("PROTOCOL_ERROR", "Cannot read a message head: it is not msgpack", {
-        cause,
-      });
+      throw notMsgpack(cause);
     }
   }
 }

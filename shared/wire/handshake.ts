@@ -2,8 +2,9 @@ import { AshlarError, fromErrorData } from "../base/errors.ts";
 import type { ClusterId } from "../base/ids.ts";
 import { parseErrorData } from "../protocol/error-codec.ts";
 import type { Role } from "../protocol/roles.ts";
-import { FRAME_KINDS, type FrameKind, MAGIC } from "./frame.ts";
+import { FRAME_KINDS, type FrameHeader, type FrameKind, MAGIC } from "./frame.ts";
 import type { Frame } from "./frame-reader.ts";
+import { checkMessageHead, type EncodedHead } from "./head-limits.ts";
 import type { WireLimits } from "./limits.ts";
 import { type Hello, parseHello } from "./messages.ts";
 import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
@@ -114,6 +115,10 @@ export class HandshakeHandler implements MultiplexerHandler {
     if (this.#isDone) return; // The peer was refused and has not received the refusal yet.
     this.#isDone = true;
     this.#options.onFrame(frame);
+  }
+
+  checkHead(_header: FrameHeader, head: EncodedHead): void {
+    checkMessageHead(head);
   }
 
   leaseBody(): null {

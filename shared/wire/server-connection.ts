@@ -8,7 +8,7 @@ import { type BodyLease, type ByteBudget, COVERED_BODY } from "./byte-budget.ts"
 import type { Expirable } from "./deadlines.ts";
 import { FLAG_STREAM, FRAME_KINDS, type FrameHeader } from "./frame.ts";
 import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
-import { checkLength, type EncodedHead, requestMemory } from "./head-limits.ts";
+import { checkMessageHead, type EncodedHead, requestMemory } from "./head-limits.ts";
 import { type Hello, parseRequestHead } from "./messages.ts";
 import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
 import { ReceivedFrame } from "./received.ts";
@@ -108,13 +108,13 @@ export class ServerConnection implements MultiplexerHandler {
 
   checkHead({ kind, streamId }: FrameHeader, head: EncodedHead): void {
     if (kind !== FRAME_KINDS.request) {
-      checkLength(head);
+      checkMessageHead(head);
       return;
     }
     const refusal = this.#overloadError(streamId);
     if (refusal !== null) throw refusal;
     const { registrations } = this.#options;
-    const bytes = requestMemory(head, (name) => registrations.get(name)?.method.requestBytesMax);
+    const bytes = requestMemory(head, (name) => registrations.get(name)?.method);
     if (!this.#acquireForReading(bytes)) throw TOO_MUCH_MEMORY;
   }
 

@@ -35,6 +35,7 @@ export const echo = {
     v.object({ text: v.string(), bodyBytes: v.number() }),
   ),
   requestBytesMax: 1024 * 1024,
+  requestWorkMax: 200_000,
 };
 
 export const chat = defineStream("test.chat", ANY_ROLE, {

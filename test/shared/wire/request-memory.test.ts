@@ -13,6 +13,7 @@ const MIB = 1024 * 1024;
 const wait = {
   ...defineCall("test.wait", ANY_ROLE, v.unknown(), v.object({})),
   requestBytesMax: 4 * MIB,
+  requestWorkMax: 1_000_000,
 };
 
 /** A server whose calls wait until the test answers them. */
