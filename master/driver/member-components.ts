@@ -65,11 +65,34 @@ export function makePeers(deps: MemberDeps, callbacks: Pick<PeersOptions, "onCon
 
 /** Makes the component that handles refused messages. */
 export function makeRefused(
-  { options, node, storage }: MemberDeps,
+  { options, node }: MemberDeps,
   callbacks: Pick<RefusedMessagesOptions, "onLogLost" | "onContradiction">,
 ): RefusedMessages {
-  const { noteLogLost } = storage;
-  return new RefusedMessages({ ...options.env, node, noteLogLost, ...callbacks });
+  return new RefusedMessages({ ...options.env, node, ...callbacks });
+}
+
+/** Stops the process of this member, which has halted. */
+export async function stopNow({ options }: MemberDeps, error: AshlarError): Promise<void> {
+  options.onFatal(error);
+}
+
+/**
+ * Records that this member, which has halted, has lost entries that it had acknowledged. Then its process stops,
+ * also if the record fails.
+ */
+export async function stopWithoutEntries(
+  { options, storage }: MemberDeps,
+  error: AshlarError,
+): Promise<void> {
+  try {
+    await storage.recordLostLog(error.message);
+  } catch (cause) {
+    options.env.log.error(
+      "Cannot record that this member has lost entries: do not start it again",
+      { error: cause },
+    );
+  }
+  options.onFatal(error);
 }
 
 /** Makes the component that carries out membership changes and leadership transfers. */

@@ -36,6 +36,11 @@ export function noLeader(): AshlarError {
   return new AshlarError("NO_LEADER", "Cannot serve this request: no leader is ready");
 }
 
+/** Returns the error of a command while the disk of the state is full. */
+export function stateFull(): AshlarError {
+  return new AshlarError("NO_SPACE", "Cannot propose a command: the disk of this leader is full");
+}
+
 /**
  * Returns the error with which a halted member rejects requests. Its code is UNAVAILABLE and not
  * that of `error`: the local disk or state failed, so the caller must retry at another member, and

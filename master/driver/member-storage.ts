@@ -19,7 +19,7 @@ export interface MemberStorage {
    * Records that this member has lost entries that it had acknowledged: the directory is never opened
    * again. Durable when it resolves. @throws {AshlarError} DISK_FAILED, NO_SPACE
    */
-  readonly noteLogLost: (reason: string) => Promise<void>;
+  readonly recordLostLog: (reason: string) => Promise<void>;
 }
 
 /** Opens or creates the data directory of a member. See `openMemberStorage` of master/storage. */

@@ -27,14 +27,16 @@ import {
   makeRefused,
   makeSender,
   makeService,
+  stopNow,
+  stopWithoutEntries,
 } from "./member-components.ts";
-import { commitUnknown, haltError, notLeader } from "./member-errors.ts";
+import { commitUnknown, haltError, notLeader, stateFull } from "./member-errors.ts";
 import type { MembershipChanger } from "./membership-changer.ts";
 import { durableMembership } from "./membership-state.ts";
 import type { PeerService } from "./peer-service.ts";
 import type { Peers } from "./peers.ts";
 import { Proposals } from "./proposals.ts";
-import { RaftLoop } from "./raft-loop.ts";
+import { RaftLoop, TICKS_PER_HEARTBEAT } from "./raft-loop.ts";
 import { Reads } from "./reads.ts";
 import type { RefusedMessages } from "./refused-messages.ts";
 import { SnapshotOffers } from "./snapshot-offers.ts";
@@ -43,9 +45,6 @@ import type { SnapshotSender } from "./snapshot-sender.ts";
 import { StatusTracker } from "./status-tracker.ts";
 import { StorageWriter } from "./storage-writer.ts";
 import { proposeQueued, startReads } from "./submit-requests.ts";
-
-/** Ticks of the core in one heartbeat interval. */
-export const TICKS_PER_HEARTBEAT = 2;
 
 /**
  * One running member of the Raft group. Joins the Raft core with the components that carry out its
@@ -74,6 +73,7 @@ export class Member implements Driver {
   #leadership: Leadership;
   /** The error with which this member rejects all requests after it halted. Null while it runs. */
   #haltReason: AshlarError | null = null;
+  #stopping: Promise<void> = Promise.resolve();
   #closing: Promise<void> | null = null;
 
   constructor(deps: MemberDeps) {
@@ -83,7 +83,8 @@ export class Member implements Driver {
     this.#reads = new Reads({ retryAfterMs: deps.timing.electionTimeoutMsMin });
     const onFailure = (error: AshlarError): void => this.#fail(error);
     const onContradiction = (error: AshlarError): void => this.#failReads(error);
-    this.#refused = makeRefused(deps, { onLogLost: onFailure, onContradiction });
+    const onLogLost = (error: AshlarError): void => this.#fail(error, stopWithoutEntries);
+    this.#refused = makeRefused(deps, { onLogLost, onContradiction });
     const appliedIndex = (): LogIndex => this.stateMachine.appliedIndex;
     this.#statusTracker = new StatusTracker({ ...deps, refused: this.#refused, appliedIndex });
     this.#loop = this.#makeLoop();
@@ -140,10 +141,7 @@ export class Member implements Driver {
 
   propose(command: Uint8Array): Promise<Applied> {
     if (this.#haltReason !== null) return Promise.reject(this.#haltReason);
-    if (this.#applier.isFull) {
-      const full = "Cannot propose a command: the disk of this leader is full";
-      return Promise.reject(new AshlarError("NO_SPACE", full));
-    }
+    if (this.#applier.isFull) return Promise.reject(stateFull());
     const applied = this.#proposals.add(command);
     this.#loop.wake();
     return applied;
@@ -228,6 +226,7 @@ export class Member implements Driver {
     await this.#peers.close();
     await this.#sender.cancelAll();
     await this.#writer.idle();
+    await this.#stopping;
     await this.#deps.loaded.close();
     this.#offers.fail();
     await this.#receiver.close();
@@ -255,12 +254,12 @@ export class Member implements Driver {
    * because it relies on writes that did not become durable. After NO_SPACE the member still serves
    * stale reads. After any other error the process must stop.
    */
-  #fail(error: AshlarError): void {
+  #fail(error: AshlarError, stop = stopNow): void {
     if (this.#closing !== null || this.#haltReason !== null) return;
     this.#deps.options.env.log.error("This member has halted", { error });
     this.#halt(haltError(error));
     this.#offers.fail();
-    if (error.code !== "NO_SPACE") this.#deps.options.onFatal(error);
+    if (error.code !== "NO_SPACE") this.#stopping = stop(this.#deps, error);
   }
 
   #makeLoop(): RaftLoop {

@@ -1,6 +1,7 @@
 import { assert } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { MemberId } from "../../shared/base/ids.ts";
+import { entriesLost, REPLACE_HINT } from "../lost-entries.ts";
 import { maxIndex } from "../raft/entries.ts";
 import { type Membership, NO_MEMBER } from "../raft/messages.ts";
 import { createRaftNode } from "../raft/raft.ts";
@@ -15,11 +16,12 @@ import {
 import { fetchState } from "./fetch-state.ts";
 import { Founding } from "./founding.ts";
 import { LoadedEntries } from "./loaded-entries.ts";
-import { Member, TICKS_PER_HEARTBEAT } from "./member.ts";
+import { Member } from "./member.ts";
 import type { MemberStorage } from "./member-storage.ts";
 import { encodeFounding, encodeMembershipRecord } from "./membership-record.ts";
 import { durableMembership, MembershipState } from "./membership-state.ts";
 import type { OwnIdentity } from "./peer-handshake.ts";
+import { TICKS_PER_HEARTBEAT } from "./raft-loop.ts";
 import { StateHolder } from "./state-holder.ts";
 
 /**
@@ -233,17 +235,13 @@ async function resetOrConfirmLog({ storage, holder, options }: Opening): Promise
       "LOG_CORRUPT",
       `Cannot use the state at index ${index} of term ${term}: the log has another committed entry at that index`,
       {
-        hint: "The state and the log belong to different members: restore the state or the log of this member",
+        hint: `The state and the log belong to different members. If the files of this member were mixed with others, put its own back. Otherwise: ${REPLACE_HINT}`,
       },
     );
   }
   if (!states.isLogResetPending) {
-    throw new AshlarError(
-      "LOG_CORRUPT",
+    throw entriesLost(
       `Cannot use the log: expected the entry at index ${index} of term ${term}, which the state has: the log ends with index ${entries.lastIndex} of term ${entries.lastTerm}`,
-      {
-        hint: "This master has lost entries that it acknowledged. Keep its directory for analysis, remove the master from the cluster and add it again under a new member id with an empty directory",
-      },
     );
   }
   options.env.log.warn("Resetting the log to the state, which is ahead of it", {

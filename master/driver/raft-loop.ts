@@ -4,6 +4,9 @@ import type { ReadState } from "../raft/core.ts";
 import type { Message, PeerMessage, StorageAppend, StorageApply } from "../raft/messages.ts";
 import type { Leadership, RaftNode } from "../raft/raft.ts";
 
+/** Ticks of the core in one heartbeat interval. */
+export const TICKS_PER_HEARTBEAT = 2;
+
 /**
  * The components to which the loop hands the work of the core. They must not call the core
  * synchronously: they reply with `RaftLoop.deliver`.
@@ -82,7 +85,7 @@ export class RaftLoop {
     this.#turning = this.#options.clock.yieldTurn().then(() => this.#turn());
   }
 
-  /** Stops the ticks. No further turn runs. */
+  /** Stops the ticks. No further message is stepped, and no further turn runs. */
   stop(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
@@ -107,6 +110,7 @@ export class RaftLoop {
       const messages = this.#inbox;
       this.#inbox = [];
       for (const message of messages) {
+        if (this.#isStopped) return;
         const result = this.#options.node.step(message);
         if (typeof result === "object") this.#options.deps.onViolation(message, result);
       }

@@ -4,6 +4,7 @@ import { LogPace } from "../../shared/flow/log-pace.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { Refusal } from "../consensus.ts";
+import { entriesLost } from "../lost-entries.ts";
 import type { Violation } from "../raft/check-message.ts";
 import type { Message } from "../raft/messages.ts";
 import type { RaftNode } from "../raft/raft.ts";
@@ -18,10 +19,8 @@ export interface RefusedMessagesOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly node: Pick<RaftNode, "status">;
-  /** Called when this member has lost entries that it had acknowledged. It must stop. */
+  /** Called when this member has lost entries that it had acknowledged. It must step no further message. */
   readonly onLogLost: (error: AshlarError) => void;
-  /** Records durably that this member has lost entries: a restart must not forget it. */
-  readonly noteLogLost: (reason: string) => Promise<void>;
   /** Called with the error of all reads when the leader has another history than this member. */
   readonly onContradiction: (error: AshlarError) => void;
 }
@@ -52,7 +51,7 @@ export class RefusedMessages {
     this.#pace = new LogPace(options.clock);
   }
 
-  note(message: Message, { reason, isLogLost, isContradiction }: Violation): void {
+  note(message: Message, { kind, reason }: Violation): void {
     const { clock } = this.#options;
     const from = "from" in message ? message.from : message.to;
     const text = `Cannot accept ${message.kind} of member ${from}: ${reason}`;
@@ -62,8 +61,8 @@ export class RefusedMessages {
     episode.lastMs = nowMs;
     const unloggedCount = this.#pace.admit(from);
     if (unloggedCount !== null) this.#log(text, unloggedCount);
-    if (isContradiction) this.#noteContradiction(reason);
-    if (isLogLost) this.#stop(new AshlarError("LOG_CORRUPT", text));
+    if (kind === "contradiction") this.#noteContradiction(reason);
+    if (kind === "log-lost") this.#options.onLogLost(entriesLost(text));
   }
 
   /**
@@ -94,12 +93,6 @@ export class RefusedMessages {
     );
     this.#contradiction = { term: this.#options.node.status().term, error };
     this.#options.onContradiction(error);
-  }
-
-  #stop(error: AshlarError): void {
-    const { noteLogLost, onLogLost } = this.#options;
-    const stop = (): void => onLogLost(error);
-    noteLogLost(error.message).then(stop, stop);
   }
 
   #episodeOf(member: MemberId, nowMs: number): Episode {

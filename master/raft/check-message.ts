@@ -9,17 +9,15 @@ const TERM_JUMP_MAX = 2 ** 40;
 
 /** Why a message contradicts the log or the term of this member. */
 export interface Violation {
+  /**
+   * - `refused`: nothing else follows from the message.
+   * - `contradiction`: the log of the leader contradicts entries that this member has committed. The two
+   *   have different histories, and the leader cannot confirm a read of this member.
+   * - `log-lost`: this member has lost entries that it had acknowledged. It must stop: its vote could
+   *   elect a leader without them.
+   */
+  readonly kind: "refused" | "contradiction" | "log-lost";
   readonly reason: string;
-  /**
-   * Whether the message shows that this member has lost entries that it had acknowledged. It must
-   * stop then: its vote could elect a leader without them.
-   */
-  readonly isLogLost: boolean;
-  /**
-   * Whether the log of the leader contradicts entries that this member has committed. Then the two have
-   * different histories, and the leader cannot confirm a read of this member.
-   */
-  readonly isContradiction: boolean;
 }
 
 /**
@@ -29,18 +27,16 @@ export interface Violation {
  */
 export function violationOf(core: Core, message: PeerMessage): Violation | null {
   const contradiction = contradictionOf(core, message);
-  if (contradiction !== null) {
-    return { reason: contradiction, isLogLost: false, isContradiction: true };
-  }
+  if (contradiction !== null) return { kind: "contradiction", reason: contradiction };
   const reason = refusalOf(core, message);
-  if (reason !== null) return { reason, isLogLost: false, isContradiction: false };
+  if (reason !== null) return { kind: "refused", reason };
   const isLogLost =
     message.kind === "heartbeat-request" &&
     message.term >= core.term &&
     message.commitIndex > core.log.lastIndex();
   if (!isLogLost) return null;
   const lost = `expected entry ${message.commitIndex} that this member has acknowledged: its log ends at ${core.log.lastIndex()}`;
-  return { reason: lost, isLogLost, isContradiction: false };
+  return { kind: "log-lost", reason: lost };
 }
 
 function refusalOf(core: Core, message: PeerMessage): string | null {

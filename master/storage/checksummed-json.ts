@@ -3,6 +3,7 @@ import { toHex } from "../../shared/base/bytes.ts";
 import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
+import { REPLACE_HINT } from "../lost-entries.ts";
 import { isWrongKind } from "./log-failure.ts";
 
 /** Hex digits of the checksum at the end of the file: enough to detect damage. */
@@ -53,7 +54,7 @@ export async function readChecksummedJson<Output>(
 function damaged(path: string, reason: string): AshlarError {
   return new AshlarError("LOG_CORRUPT", `Cannot read ${path}: ${reason}`, {
     details: { path },
-    hint: `Restore ${path} from a copy; without it, add a new member with an empty directory instead`,
+    hint: `Restore ${path} from a copy of it. Without a copy: ${REPLACE_HINT}`,
   });
 }
 

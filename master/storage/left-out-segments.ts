@@ -2,7 +2,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Log } from "../../shared/ports/log.ts";
-import { REPLACE_HINT } from "./segment.ts";
+import { REPLACE_HINT } from "../lost-entries.ts";
 
 /** Added to the name of a damaged segment. The log does not read such a file. */
 const DAMAGED_SUFFIX = ".damaged";

@@ -5,12 +5,13 @@ import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
 import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
+import { REPLACE_HINT } from "../lost-entries.ts";
 import { type HardState, INDEX_ZERO, NO_MEMBER, TERM_ZERO } from "../raft/messages.ts";
 import { LeftOutSegments } from "./left-out-segments.ts";
 import { LogEntries } from "./log-entries.ts";
 import { isWrongKind } from "./log-failure.ts";
 import type { LogItem } from "./log-record.ts";
-import { logCorrupt, REPLACE_HINT, type Segment } from "./segment.ts";
+import { logCorrupt, type Segment } from "./segment.ts";
 import {
   readSegmentHeader,
   SEGMENT_HEADER_BYTES,

@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import { AshlarError } from "../../shared/base/errors.ts";
+import { REPLACE_HINT } from "../lost-entries.ts";
 import { readChecksummedJson, writeChecksummedJson } from "./checksummed-json.ts";
 import type { IdentityDeps } from "./identity.ts";
-import { REPLACE_HINT } from "./segment.ts";
 
 const PATH = "lost-log.json";
 const schema = v.strictObject({ format: v.literal(1), reason: v.string() });

@@ -39,7 +39,7 @@ export interface OpenMemberStorage {
   readonly incarnations: PeerIncarnations;
   readonly log: RaftLog;
   readonly states: StateStores;
-  readonly noteLogLost: (reason: string) => Promise<void>;
+  readonly recordLostLog: (reason: string) => Promise<void>;
 }
 
 /**
@@ -59,6 +59,8 @@ export async function openMemberStorage(options: MemberStorageOptions): Promise<
   const { entries, hardState } = log;
   const hasLog = entries.lastIndex > 0 || hardState.term > 0;
   const founders = await openFounders(options, { configured: options.founders, hasLog });
-  const noteLogLost = (reason: string): Promise<void> => recordLostLog(options, reason);
-  return { identity, founders, incarnations, log, states, noteLogLost };
+  return {
+    ...{ identity, founders, incarnations, log, states },
+    recordLostLog: (reason) => recordLostLog(options, reason),
+  };
 }

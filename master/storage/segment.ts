@@ -1,5 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { LogIndex } from "../../shared/base/ids.ts";
+import { REPLACE_HINT } from "../lost-entries.ts";
 import type { EntryPosition } from "../raft/messages.ts";
 import type { LogItem } from "./log-record.ts";
 import { segmentFileName } from "./segment-header.ts";
@@ -36,10 +37,6 @@ export function addMark(segment: Segment, offset: number, items: readonly LogIte
   const first = items.find((item) => item.kind === "entry");
   if (first !== undefined) segment.marks.push({ firstIndex: first.entry.index, offset });
 }
-
-/** How to replace a member that has lost a part of its log. */
-export const REPLACE_HINT =
-  "The other members have this member's data. Keep this directory for analysis, remove the member from the cluster and add it again under a new member id with an empty directory. Never restart it with the corrupt file removed: it would lose votes that it has given";
 
 /** Returns the error of damaged bytes in a segment. */
 export function logCorrupt(path: string, offsetBytes: number, expected: string): AshlarError {

@@ -5,6 +5,7 @@ import type { Disk } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStore, OrderedStores } from "../../shared/ports/ordered-store.ts";
+import { REPLACE_HINT } from "../lost-entries.ts";
 import { readChecksummedJson, writeChecksummedJson } from "./checksummed-json.ts";
 
 const POINTER_PATH = "current.json";
@@ -155,7 +156,7 @@ function onlyState(names: readonly string[], log: Log): Pointer | null {
       `Cannot choose the state: expected ${POINTER_PATH}, which names one of the stores ${names.join(", ")}`,
       {
         details: { path: POINTER_PATH },
-        hint: `Restore ${POINTER_PATH} from a copy; without it, add a new member with an empty directory instead`,
+        hint: `Restore ${POINTER_PATH} from a copy of it. Without a copy: ${REPLACE_HINT}`,
       },
     );
   }

@@ -7,7 +7,7 @@ const GROUND = ["shared/base", "shared/ports", "shared/protocol", "shared/flow"]
 const SHARED = [...GROUND, "shared/wire"];
 const CORES = ["master/raft", "master/namespace", "master/placement"];
 const CORE_SEAMS = ["master/consensus.ts", "master/state-machine.ts"];
-const SEAMS = [...CORE_SEAMS, "master/fleet-view.ts"];
+const SEAMS = [...CORE_SEAMS, "master/fleet-view.ts", "master/lost-entries.ts"];
 const MASTER_SERVICES = ["master/api", "master/fleet", "master/storage", "master/driver"];
 const MASTER_FILES = [...SEAMS, "master/config.ts"];
 const LIBRARY_VALUES = ["client/options.ts", "client/results.ts", "client/deadline.ts"];
@@ -49,6 +49,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "master/consensus.ts": GROUND,
   "master/state-machine.ts": GROUND,
   "master/fleet-view.ts": [...CORES, ...MASTER_FILES, ...SHARED, ...NEAR_PACKAGES],
+  "master/lost-entries.ts": [...CORES, ...MASTER_FILES, ...SHARED, ...NEAR_PACKAGES],
   "master/config.ts": [...CORES, ...MASTER_FILES, ...SHARED, ...NEAR_PACKAGES],
   "master/fleet": ["master/fleet", ...CORES, ...SEAMS, ...SHARED, ...NEAR_PACKAGES],
   "master/storage": ["master/storage", ...CORES, ...SEAMS, ...SHARED, ...NEAR_PACKAGES],

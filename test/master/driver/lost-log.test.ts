@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { Deferred } from "../../../shared/flow/deferred.ts";
 import type { MemoryDisk } from "../../support/memory-disk.ts";
+import type { DiskOperation } from "../../support/mounted-file.ts";
 import { hasCode } from "../../support/wire-fixture.ts";
 import {
   countLogLines,
@@ -38,22 +40,64 @@ async function setBack(group: TestGroup, member: TestMember, image: MemoryDisk):
   for (const name of await member.stores.list()) await member.stores.remove(name);
 }
 
+/** Starts a group in which the disk of a follower was set back. `atRecord` is called for `lost-log.json`. */
+async function startSetBack(
+  atRecord: () => Promise<"EIO" | null> = () => Promise.resolve(null),
+): Promise<{ group: TestGroup; member: TestMember; leader: TestMember }> {
+  const group = await TestGroup.start();
+  await group.proposeAll(texts("a", 5));
+  await group.clock.advance(1_000);
+  const leader = await group.leader();
+  const [member] = group.members.filter((each) => each !== leader) as [TestMember];
+  const image = member.disk.image(member.disk.options);
+  await group.proposeAll(texts("b", 30));
+  await group.clock.advance(1_000);
+  await setBack(group, member, image);
+  const isRecord = ({ kind, path }: DiskOperation): boolean =>
+    kind === "write" && path === "lost-log.json";
+  let errno: "EIO" | null = null;
+  member.faults.delay = async (operation) => {
+    if (isRecord(operation)) errno = await atRecord();
+  };
+  member.faults.disk = (operation) => (isRecord(operation) ? errno : null);
+  await group.startMember(member);
+  return { group, member, leader };
+}
+
 describe("a member that a message of the leader has shown to have lost entries", () => {
   it("does not start again, although its log shows no damage", async () => {
-    const group = await TestGroup.start();
-    await group.proposeAll(texts("a", 5));
-    await group.clock.advance(1_000);
-    const leader = await group.leader();
-    const [member] = group.members.filter((each) => each !== leader) as [TestMember];
-    const image = member.disk.image();
-    await group.proposeAll(texts("b", 30));
-    await group.clock.advance(1_000);
-    await setBack(group, member, image);
-    await group.startMember(member);
+    const { group, member } = await startSetBack();
     await group.clock.advanceUntil(() => member.fatal !== null, "the member stops");
     assert.equal(member.fatal?.code, "LOG_CORRUPT");
+    assert.match(member.fatal.hint ?? "", /Keep this directory/);
     group.kill(member);
     await assertRefused(group, member);
+    await group.stopAll();
+  });
+
+  it("takes no part from then on, also while it records the loss", async () => {
+    const recording = new Deferred<null>();
+    let isRecording = false;
+    const { group, member, leader } = await startSetBack(() => {
+      isRecording = true;
+      return recording.promise;
+    });
+    await group.clock.advanceUntil(() => isRecording, "the member records the loss");
+    group.kill(leader); // The other member has all entries, and needs one vote.
+    await group.clock.advance(20_000);
+    assert.equal(group.leaders().length, 0);
+    assert.equal(member.fatal, null);
+    recording.resolve(null);
+    await group.clock.advanceUntil(() => member.fatal !== null, "the member stops");
+    await group.stopAll();
+  });
+
+  it("logs that it must not be started again if it cannot record the loss, and stops", async () => {
+    const { group, member } = await startSetBack(() => Promise.resolve("EIO"));
+    await group.clock.advanceUntil(() => member.fatal !== null, "the member stops");
+    assert.equal(member.fatal?.code, "LOG_CORRUPT");
+    const line = "Cannot record that this member has lost entries: do not start it again";
+    assert.equal(countLogLines(member, line), 1);
     await group.stopAll();
   });
 });
@@ -82,7 +126,7 @@ describe("a member whose state is ahead of its log", () => {
     }
   });
 
-  it("does not start if the list of the founders is lost, too", async () => {
+  it("does not start if a file that shows an earlier log is lost, too", async () => {
     for (const lost of ["founders.json", "peers.json", "newest-segment.json"]) {
       const group = await TestGroup.start();
       await group.proposeAll(texts("a", 30));

@@ -112,10 +112,7 @@ describe("a leader that refuses the acknowledgements of a member", () => {
     const { core, node } = test;
     const onLogLost = (): void => assert.fail("the log of the leader is complete");
     const onContradiction = (): void => assert.fail("the leader is right");
-    const refused = new RefusedMessages({
-      ...{ clock, log, node, onLogLost, onContradiction },
-      noteLogLost: async () => onLogLost(),
-    });
+    const refused = new RefusedMessages({ clock, log, node, onLogLost, onContradiction });
     const acknowledge = async (matchIndex: number, secondsCount: number): Promise<void> => {
       for (let second = 0; second < secondsCount; second += 1) {
         await clock.advance(1_000);
@@ -143,7 +140,7 @@ describe("a leader that refuses the acknowledgements of a member", () => {
     assert.equal(refused.refusalOf(id(3)), null);
   });
 
-  it("reports it no more once its log grows, or once it is silent", async () => {
+  it("reports it no longer when its log grows, or when it is silent", async () => {
     const { node, refused, acknowledge, clock } = leading();
     await acknowledge(99, 15);
     node.propose([new Uint8Array(1)]);

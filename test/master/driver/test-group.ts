@@ -37,7 +37,7 @@ export class TestMember {
   readonly log = new MemoryLog();
   readonly faults: {
     disk: (operation: DiskOperation) => "EIO" | "ENOSPC" | null;
-    delay: () => Promise<void>;
+    delay: (operation: DiskOperation) => Promise<void>;
     commit: (name: string, changes: readonly StoreChange[]) => Promise<void>;
   } = { disk: () => null, delay: () => Promise.resolve(), commit: async () => {} };
   readonly stores: MemoryStores;
@@ -92,7 +92,7 @@ export class TestMember {
   #makeDisk(): MemoryDisk {
     return new MemoryDisk({
       fault: (operation) => this.faults.disk(operation),
-      delay: () => this.faults.delay(),
+      delay: (operation) => this.faults.delay(operation),
     });
   }
 }

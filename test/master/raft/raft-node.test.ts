@@ -213,11 +213,7 @@ describe("leadership", () => {
     const test = testNode();
     elect(test);
     const result = test.node.step(APPEND);
-    assert.deepEqual(result, {
-      reason: "expected no other leader of term 1",
-      isLogLost: false,
-      isContradiction: false,
-    });
+    assert.deepEqual(result, { kind: "refused", reason: "expected no other leader of term 1" });
     assert.equal(test.core.role.kind, "leader");
   });
 });

@@ -44,7 +44,7 @@ async function assertRefused(fixture: LogFixture, place: string): Promise<void> 
       openLog(fixture, 15),
       (error) => {
         assert.ok(isAshlarError(error, "LOG_CORRUPT"), `${place}, ${start} start: ${error}`);
-        assert.match(error.hint ?? "", /new member id/);
+        assert.match(error.hint ?? "", /Keep this directory/);
         return true;
       },
       `${place}, ${start} start`,

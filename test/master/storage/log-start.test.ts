@@ -121,7 +121,8 @@ async function assertHasAfter(log: RaftLog, closed: ClosedLog, durableIndex: num
 }
 
 /** The way out, which docs/operations.md describes: "Replacing a lost master". */
-const REPLACED = /remove the member .* add it again under a new member id with an empty directory/;
+const REPLACED =
+  /Keep this directory.* replace this master: .* with a new id and an empty directory/;
 
 describe("the start of a log with damage in an old segment", () => {
   const header = { kind: "header", segment: 3, place: 0.9 } as const;

@@ -108,7 +108,7 @@ describe("corruption in the middle of the Raft log", () => {
     assert.ok(isAshlarError(error, "LOG_CORRUPT"), String(error));
     assert.equal(error.details["path"], path);
     assert.ok((error.details["offsetBytes"] as number) >= 0);
-    assert.match(error.hint ?? "", /new member id/);
+    assert.match(error.hint ?? "", /Keep this directory/);
     return true;
   }
 

@@ -48,7 +48,7 @@ describe("the data directory of a master", () => {
         await assert.rejects(open(directory.path, stores), {
           code: "LOG_CORRUPT",
           message: new RegExp(`Cannot read .*${name}: expected a regular file`),
-          hint: /Restore .* from a copy; without it, add a new member/,
+          hint: /Restore .* from a copy of it. Without a copy: Keep this directory/,
         });
       }
     });
@@ -66,7 +66,7 @@ describe("the data directory of a master", () => {
       await assert.rejects(open(directory.path, stores), {
         code: "LOG_CORRUPT",
         message: /Cannot read log at byte 0: expected a directory/,
-        hint: /add it again under a new member id/,
+        hint: /Keep this directory/,
       });
     }
   });

@@ -89,6 +89,19 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/driver/lost-log.test.ts"),
   },
   {
+    name: "lost-log-recorded-first",
+    bug: "A member that lost acknowledged entries takes part until that is recorded",
+    breaks: "G1: a member that lost entries does not vote",
+    edits: [
+      {
+        file: "master/driver/member.ts",
+        find: "this.#fail(error, stopWithoutEntries);",
+        replace: "void stopWithoutEntries(deps, error);",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/lost-log.test.ts"),
+  },
+  {
     name: "diverged-member-answers",
     bug: "A member confirms reads although the leader has another history",
     breaks: "G2: a linearizable read shows every acknowledged change",
