@@ -40,7 +40,10 @@ export interface CallMethod<Request, Response> {
   readonly encodeResponse: Encoder<Response>;
 }
 
-/** A method with an opening request and messages: `Up` from the caller, `Down` from the server. */
+/**
+ * A method with an opening request and messages: `Up` from the caller, `Down` from the server. The head of the
+ * request, and that of each `Up`, has the default limits of a request (`REQUEST_HEAD_BYTES_DEFAULT` of shared/wire).
+ */
 export interface StreamMethod<Open, Up, Down> {
   readonly kind: "stream";
   readonly name: string;
@@ -49,7 +52,6 @@ export interface StreamMethod<Open, Up, Down> {
   readonly parseOpen: Parser<Open>;
   readonly parseUp: Parser<Up>;
   readonly parseDown: Parser<Down>;
-  readonly requestBytesMax?: number;
   readonly openSchema: v.GenericSchema;
   readonly upSchema: v.GenericSchema;
 }

@@ -114,7 +114,10 @@ export class ServerConnection implements MultiplexerHandler {
     const refusal = this.#overloadError(streamId);
     if (refusal !== null) throw refusal;
     const { registrations } = this.#options;
-    const bytes = requestMemory(head, (name) => registrations.get(name)?.method);
+    const bytes = requestMemory(head, (name) => {
+      const registration = registrations.get(name);
+      return registration?.kind === "call" ? registration.method : undefined;
+    });
     if (!this.#acquireForReading(bytes)) throw TOO_MUCH_MEMORY;
   }
 
@@ -135,7 +138,7 @@ export class ServerConnection implements MultiplexerHandler {
     switch (kind) {
       case FRAME_KINDS.request:
         this.#onRequest(frame);
-        this.#endReading(); // Unless the request was admitted.
+        this.#endReading(); // Releases nothing if `#admit` has taken over the memory.
         return;
       case FRAME_KINDS.cancel:
       case FRAME_KINDS.error:
