@@ -5,8 +5,8 @@ import { type ClusterId, type LogIndex, parseClusterId } from "../shared/base/id
 import { Closers } from "../shared/flow/closers.ts";
 import { SlabPool } from "../shared/flow/slabs.ts";
 import { parseClusterAddress } from "../shared/platform/cluster-address.ts";
-import { createHasher } from "../shared/platform/hasher.ts";
 import { hostName as machineName } from "../shared/platform/host-name.ts";
+import { LazyHasher } from "../shared/platform/lazy-hasher.ts";
 import { quietLog, unreadMetrics } from "../shared/platform/quiet.ts";
 import { SystemClock } from "../shared/platform/system-clock.ts";
 import { SystemRandom } from "../shared/platform/system-random.ts";
@@ -56,6 +56,8 @@ const READ_SLAB_BYTES_MAX = 256 * MIB;
  * wait.
  */
 const ANY_MASTER_TIMEOUT_MS = 1_000;
+/** A command that ends within this time after its first call does not ask for the addresses of all masters. */
+const FIRST_FETCH_AFTER_MS = 10_000;
 const MANIFEST_BYTES_MAX = 8 * MIB;
 /**
  * Responses of the masters are sent in frame heads, so heads are large. A watch without a consumer
@@ -76,20 +78,35 @@ const CHUNKSERVER_LIMITS: Partial<WireLimits> = { connectionWindowBytes: READ_SL
  *   masters belong to a cluster other than `clusterId`.
  */
 export function connect(options: ConnectOptions): Promise<FileSystem> {
-  return connectWatched(options, undefined);
+  return openFileSystem(options, { isProbed: true });
 }
 
-/** As `connect`. `watch` observes the calls to the masters; it is no part of the public surface. */
-export async function connectWatched(
-  options: ConnectOptions,
-  watch: CallWatch | undefined,
-): Promise<FileSystem> {
+/**
+ * As `connect`, for one command of the CLI; no part of the public surface. The first call connects,
+ * and it is the only one if it is answered soon. `watch` observes the calls to the masters.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT, NOT_FOUND, as `connect`; the first call throws the others
+ */
+export function connectCommand(options: ConnectOptions, watch: CallWatch): Promise<FileSystem> {
+  const firstFetchAfterMs = FIRST_FETCH_AFTER_MS;
+  return openFileSystem(options, { isProbed: false, watch, firstFetchAfterMs });
+}
+
+/** Settings that differ between the library and a command of the CLI. */
+interface OpenOptions {
+  /** Whether a master must answer before the file system is used. */
+  readonly isProbed: boolean;
+  readonly watch?: CallWatch;
+  readonly firstFetchAfterMs?: number;
+}
+
+async function openFileSystem(options: ConnectOptions, open: OpenOptions): Promise<FileSystem> {
   const addresses = await addressesOf(options);
   const clusterId = addresses.clusterId === undefined ? null : parseClusterId(addresses.clusterId);
   const env = options.env ?? nodeEnv(options.log);
   await using closers = new Closers();
-  const deps = makeDeps(env, { ...options, ...addresses, watch }, clusterId, closers);
-  await deps.masters.call(memberStatus, {}, options);
+  const deps = makeDeps(env, { ...options, ...addresses, ...open }, clusterId, closers);
+  if (open.isProbed) await deps.masters.call(memberStatus, {}, options);
   return withCallerFrames<FileSystem>(new ClusterFileSystem(deps, closers.move()), refuseCall);
 }
 
@@ -128,19 +145,15 @@ export function nodeEnv(log: Log = quietLog): Env {
     clock: new SystemClock(),
     random: new SystemRandom(),
     network: new TcpNetwork(),
-    hasher: createHasher().hasher,
+    hasher: new LazyHasher(),
     log,
     metrics: unreadMetrics,
   };
 }
 
-interface Watched {
-  readonly watch: CallWatch | undefined;
-}
-
 function makeDeps(
   env: Env,
-  options: ConnectOptions & Watched & Addresses,
+  options: ConnectOptions & OpenOptions & Addresses,
   clusterId: ClusterId | null,
   closers: Closers,
 ): ClientDeps {
@@ -220,7 +233,7 @@ function makePool(
 function makeMasters(
   env: Env,
   options: ConnectOptions &
-    Watched &
+    OpenOptions &
     Addresses & {
       readonly clientName: string;
       readonly timeoutMs: number;
@@ -235,12 +248,14 @@ function makeMasters(
   let uncertainAttempts = 0;
   const { clock, random, log } = env;
   const { masters, clientName, timeoutMs, onRetry, watch, readMode = "linearizable" } = options;
+  const { firstFetchAfterMs = 0 } = options;
   const channel = new LeaderChannel({
     pool,
     clock,
     random,
     addresses: () => masters,
     fetchMasters,
+    firstFetchAfterMs,
     watch,
     onRetry: ({ method, attempt, delayMs, error }) => {
       if (error.retry !== "safe") uncertainAttempts += 1;

@@ -1,5 +1,5 @@
 import { Readable, Writable } from "node:stream";
-import { ReadableStream, WritableStream } from "node:stream/web";
+import type * as web from "node:stream/web";
 import { assert } from "../shared/base/assert.ts";
 import { AshlarError } from "../shared/base/errors.ts";
 import type { PutResult, WriteStream } from "./results.ts";
@@ -19,7 +19,7 @@ export function toNodeReadable(bytes: AsyncIterable<Uint8Array>): Readable {
 }
 
 /** Returns a web stream of `bytes`. Cancelling the stream ends the iteration. */
-export function toWebReadable(bytes: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+export function toWebReadable(bytes: AsyncIterable<Uint8Array>): web.ReadableStream<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>(
     {
@@ -157,7 +157,7 @@ export function toNodeWritable(put: WriteFile): WriteStream {
 }
 
 /** Returns a web stream that feeds `put`: `close` commits the file, `abort` publishes nothing. */
-export function toWebWritable(put: WriteFile): WritableStream<Uint8Array> {
+export function toWebWritable(put: WriteFile): web.WritableStream<Uint8Array> {
   const pushed = new PushedWrite(put);
   return new WritableStream<Uint8Array>({
     start: (controller) => {

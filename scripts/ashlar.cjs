@@ -7,6 +7,7 @@
 process.env["UV_THREADPOOL_SIZE"] ??= "16";
 
 const { existsSync, readFileSync } = require("node:fs");
+const { join } = require("node:path");
 const { pathToFileURL } = require("node:url");
 
 const ENTRIES = {
@@ -15,6 +16,8 @@ const ENTRIES = {
   gateway: "../dist/client/gateway/main.js",
   "restore-cluster": "../dist/master/main.js",
 };
+/** Absent where the bundler has no binary for the platform of the build. */
+const CLI_BUNDLE = join(__dirname, "../dist/client/cli/ashlar.cjs");
 
 async function launch() {
   const here = pathToFileURL(__filename);
@@ -30,6 +33,9 @@ async function launch() {
   if (first === "--version" && rest.length === 0) {
     const { version } = JSON.parse(readFileSync(new URL("../package.json", here), "utf8"));
     process.stdout.write(`ashlar ${version}\n`);
+  } else if (!isDaemon && existsSync(CLI_BUNDLE)) {
+    const { main } = require("./cli-bundle.cjs").loadBundle(CLI_BUNDLE);
+    process.exitCode = await main(words);
   } else if (existsSync(entry)) {
     const { main } = await import(entry.href);
     process.exitCode = await main(isDaemon && first !== "restore-cluster" ? rest : words);

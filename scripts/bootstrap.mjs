@@ -20,11 +20,19 @@ import { fileURLToPath } from "node:url";
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 const COMPILER = join(ROOT, "node_modules", "typescript", "bin", "tsc");
+const BUNDLER = join(ROOT, "scripts", "bundle-cli.mjs");
 const DIST = join(ROOT, "dist");
 /** Contains the fingerprint of the sources that `dist/` was built from. */
 const STAMP = join(DIST, ".fingerprint");
 const SOURCES = ["master", "chunkserver", "client", "shared", "scripts"];
-const SETTINGS = ["package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json"];
+const SETTINGS = [
+  "package.json",
+  "package-lock.json",
+  "tsconfig.json",
+  "tsconfig.build.json",
+  "scripts/bundle-cli.mjs",
+  "scripts/cli-bundle.cjs",
+];
 
 /** Installs and builds what is missing or out of date. Prints one line for each of these two steps. */
 export function ensureReady() {
@@ -49,7 +57,7 @@ export function ensureInstalled() {
 }
 
 /**
- * Compiles the sources into `dist/`, unless `dist/` was built from the same sources. The old `dist/`
+ * Compiles the sources into `dist/` and bundles the CLI, unless `dist/` was built from the same sources. The old `dist/`
  * is kept until the new one is complete. It does not check the types, which takes as long as the rest:
  * `npm run build`, `npm run check` and `npm publish` do.
  */
@@ -61,7 +69,8 @@ export function ensureBuilt() {
   const fresh = `${DIST}.new.${process.pid}`;
   const stale = `${DIST}.old.${process.pid}`;
   const settings = ["-p", "tsconfig.build.json", "--noCheck", "--outDir", fresh];
-  const status = run(process.execPath, [COMPILER, ...settings]);
+  let status = run(process.execPath, [COMPILER, ...settings]);
+  if (status === 0) status = run(process.execPath, [BUNDLER, fresh]);
   if (status === 0) {
     writeFileSync(join(fresh, ".fingerprint"), fingerprint);
     if (existsSync(DIST)) renameSync(DIST, stale);

@@ -95,7 +95,7 @@ export class LazyConnection {
     if (value === "") throw noClusterSet();
     const where = isMasterList(value) ? value : systemPathOf(env, value);
     const { masters, clusterId, directory } = await parseClusterAddress(where, origin);
-    const { connectWatched, nodeEnv } = await import("../connect.ts");
+    const { connectCommand, nodeEnv } = await import("../connect.ts");
     const watch = new MastersWatch({
       cluster: { directory, origin },
       probe: async (probeTimeoutMs) => {
@@ -106,7 +106,7 @@ export class LazyConnection {
       fail: (error) => (this.#failAttempt ?? fail)(error),
     });
     this.#watch = watch;
-    return connectWatched(
+    return connectCommand(
       {
         masters,
         ...(clusterId === null ? {} : { clusterId }),

@@ -14,6 +14,7 @@ import { measureReclaim } from "./reclaim/reclaim.ts";
 import { measureScale } from "./scale.ts";
 import { measureSequential } from "./sequential.ts";
 import { measureSmallFiles } from "./small-files.ts";
+import { measureStart } from "./start.ts";
 
 /** A group of figures, measured on a cluster of its own, or without one. */
 interface Suite {
@@ -28,6 +29,7 @@ interface Suite {
 const SUITES: Readonly<Record<string, Suite>> = {
   sequential: { measure: measureSequential },
   small: { measure: measureSmallFiles },
+  start: { measure: measureStart },
   meta: { measure: measureMetadata },
   failover: { measure: measureFailover },
   reclaim: { measureAlone: measureReclaim, isLong: true },

@@ -62,6 +62,8 @@ export interface LeaderChannelOptions {
    * REFRESH_INTERVAL_MS: the membership may change without a failed call.
    */
   readonly fetchMasters?: (connection: Connection, timeoutMs: number) => Promise<readonly string[]>;
+  /** Time from the first answered call to the first request of `fetchMasters`. Default 0. */
+  readonly firstFetchAfterMs?: number;
   readonly onRetry?: (retry: Retry) => void;
   /** Observes every call, and the retries. */
   readonly watch?: CallWatch | undefined;
@@ -104,7 +106,8 @@ export class LeaderChannel {
   #leaderAddress: string | null = null;
   /** The addresses of all masters, as last reported by a master. */
   #fetchedAddresses: readonly string[] = [];
-  #refreshDueMs = Number.NEGATIVE_INFINITY;
+  /** Null before the first answered call. */
+  #refreshDueMs: number | null = null;
 
   constructor(options: LeaderChannelOptions) {
     this.#options = options;
@@ -330,13 +333,15 @@ export class LeaderChannel {
   }
 
   #isRefreshDue(nowMs: number): boolean {
-    return this.#options.fetchMasters !== undefined && nowMs >= this.#refreshDueMs;
+    const { fetchMasters } = this.#options;
+    return fetchMasters !== undefined && nowMs >= (this.#refreshDueMs ?? Number.POSITIVE_INFINITY);
   }
 
   /** Fetches the addresses of all masters through `connection`, if the last fetch is too old. */
   async refreshMastersIfDue(connection: Connection): Promise<void> {
-    const { clock, fetchMasters } = this.#options;
+    const { clock, fetchMasters, firstFetchAfterMs = 0 } = this.#options;
     const nowMs = clock.monotonicMs();
+    this.#refreshDueMs ??= nowMs + firstFetchAfterMs;
     if (fetchMasters === undefined || !this.#isRefreshDue(nowMs)) return;
     this.#refreshDueMs = nowMs + REFRESH_INTERVAL_MS;
     try {

@@ -6,6 +6,7 @@ import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { isAshlarError } from "../../shared/base/errors.ts";
 import { jsonLines } from "../support/memory-cli-env.ts";
+import { ROOT } from "../support/repository.ts";
 import { shareCluster } from "../support/shared-cluster.ts";
 import { LAUNCHER, type StartedCluster } from "../support/started-cluster.ts";
 import { TempDirectory } from "../support/temp-directory.ts";
@@ -190,10 +191,14 @@ const HEAVY =
   /node_modules\/(?:pino|prom-client|koa|lmdb|msgpackr|valibot|cli-table3|@opentelemetry)\//;
 
 /** Returns the URLs of the modules that `ashlar` loads, from the V8 coverage (NODE_V8_COVERAGE). */
-async function modulesLoadedBy(...commandArguments: string[]): Promise<readonly string[]> {
+function modulesLoadedBy(...commandArguments: string[]): Promise<readonly string[]> {
+  return modulesLoadedByNode(LAUNCHER, ...commandArguments);
+}
+
+async function modulesLoadedByNode(...nodeArguments: string[]): Promise<readonly string[]> {
   await using directory = await TempDirectory.make();
-  const { status } = spawnSync(process.execPath, [LAUNCHER, ...commandArguments], {
-    env: { ...process.env, NODE_V8_COVERAGE: directory.path },
+  const { status } = spawnSync(process.execPath, nodeArguments, {
+    env: { ...process.env, ...cluster.variables, NODE_V8_COVERAGE: directory.path },
   });
   assert.equal(status, 0);
   const [name] = await readdir(directory.path);
@@ -205,13 +210,21 @@ async function modulesLoadedBy(...commandArguments: string[]): Promise<readonly 
 /** Modules that a daemon loads only when it starts: most of its modules depend on them. */
 const HEAVY_OF_DAEMONS = /node_modules\/(?:prom-client|koa|lmdb|msgpackr|@opentelemetry)\//;
 
+/** The compiled modules of the CLI, one file each, instead of the bundle. */
+const MODULE_PROGRAM = `
+const { main } = await import(${JSON.stringify(join(ROOT, "dist/client/cli/main.js"))});
+process.exitCode = await main(process.argv.slice(1));
+`;
+
+/** Returns the paths of modules that are not part of Node. */
+function filesOf(urls: readonly string[]): string[] {
+  const files = urls.filter((url) => url.includes("/dist/") || url.includes("/node_modules/"));
+  return files.map((url) => url.slice(url.search(/(?:dist|node_modules)\//)));
+}
+
 describe("the launcher", () => {
   it("loads no module to print the version", async () => {
-    const loaded = await modulesLoadedBy("--version");
-    assert.deepEqual(
-      loaded.filter((url) => url.includes("/dist/") || url.includes("/node_modules/")),
-      [],
-    );
+    assert.deepEqual(filesOf(await modulesLoadedBy("--version")), []);
   });
 
   it("shows the help of a daemon with `help`", () => {
@@ -221,8 +234,20 @@ describe("the launcher", () => {
     assert.match(stdout, /^Usage: ashlar gateway /);
   });
 
+  for (const command of [["--help"], ["stat", "/"], ["ls", "/"], ["mkdir", "-p", "/d"]]) {
+    it(`loads one file to run \`${command.join(" ")}\``, async () => {
+      assert.deepEqual(filesOf(await modulesLoadedBy(...command)), ["dist/client/cli/ashlar.cjs"]);
+    });
+  }
+
   it("loads no heavy module to print the help", async () => {
-    const loaded = await modulesLoadedBy("--help");
+    const loaded = await modulesLoadedByNode(
+      "--input-type=module",
+      "-e",
+      MODULE_PROGRAM,
+      "--",
+      "--help",
+    );
     assert.ok(
       loaded.some((url) => url.includes("/dist/client/cli/")),
       "the CLI is loaded",

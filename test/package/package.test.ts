@@ -10,7 +10,8 @@ import { installTarball, type PackedPackage, packRepository, run } from "./npm.t
 /** Everything that the package may contain. */
 const ALLOWED = [
   /^(?:README\.md|CHANGELOG\.md|LICENSE|NOTICE|package\.json)$/,
-  /^scripts\/ashlar\.cjs$/,
+  /^scripts\/(?:ashlar|cli-bundle)\.cjs$/,
+  /^dist\/client\/cli\/ashlar\.cjs(?:\.licenses\.txt)?$/,
   /^dist\/sbom\.spdx\.json$/,
   /^dist\/(?:client|shared)(?:\/[a-z0-9-]+){1,3}\.(?:js|d\.ts)$/,
   /^dist\/(?:master|chunkserver)(?:\/[a-z0-9-]+){1,2}\.js$/,
@@ -99,6 +100,9 @@ describe("the packed package", () => {
     for (const entry of [
       ...ENTRIES,
       "scripts/ashlar.cjs",
+      "scripts/cli-bundle.cjs",
+      "dist/client/cli/ashlar.cjs",
+      "dist/client/cli/ashlar.cjs.licenses.txt",
       "LICENSE",
       "NOTICE",
       "dist/sbom.spdx.json",

@@ -1,3 +1,4 @@
+import { isAshlarError } from "../../../shared/base/errors.ts";
 import {
   formatListTime,
   formatMode,
@@ -66,20 +67,46 @@ async function* sections(
   path: RemotePath,
   { readOptions, options }: ListRequest,
 ): AsyncGenerator<Section> {
-  const attributes = await fileSystem.stat(path.bytes, readOptions);
-  if (attributes.kind !== "directory" || options["directory"] === true) {
+  const isListed = options["directory"] !== true;
+  const top = isListed ? await listIfDirectory(fileSystem, path, readOptions) : null;
+  if (top === null) {
+    const attributes = await fileSystem.stat(path.bytes, readOptions);
     yield { heading: null, rows: single({ path, nameText: path.text, attributes }) };
     return;
   }
   const waiting: RemotePath[] = [path];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const list =
-      next === path
-        ? fileSystem.list(path.bytes, readOptions)
-        : listBelow(fileSystem, next.bytes, readOptions);
+    const list = next === path ? top : listBelow(fileSystem, next.bytes, readOptions);
     const below: RemotePath[] | null = options["recursive"] === true ? [] : null;
     yield { heading: next, rows: rowsOf(next, list, { options, below }) };
     for (const directory of below?.reverse() ?? []) waiting.push(directory);
+  }
+}
+
+/** Returns the listing of a directory after its first answer; null for a file. */
+async function listIfDirectory(
+  fileSystem: FileSystem,
+  path: RemotePath,
+  readOptions: ReadOptions,
+): Promise<AsyncIterable<DirectoryEntry> | null> {
+  const entries = fileSystem.list(path.bytes, readOptions)[Symbol.asyncIterator]();
+  try {
+    const first = await entries.next();
+    return startedListing(first, entries);
+  } catch (error) {
+    if (isAshlarError(error, "NOT_A_DIRECTORY")) return null;
+    throw error;
+  }
+}
+
+async function* startedListing(
+  first: IteratorResult<DirectoryEntry>,
+  rest: AsyncIterator<DirectoryEntry>,
+): AsyncGenerator<DirectoryEntry> {
+  try {
+    for (let next = first; next.done !== true; next = await rest.next()) yield next.value;
+  } finally {
+    await rest.return?.();
   }
 }
 
