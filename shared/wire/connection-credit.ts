@@ -63,11 +63,6 @@ export class ConnectionCredit {
     return this.#sendBytes;
   }
 
-  /** Bytes of sent messages for which the peer has not granted new credit. */
-  get spentBytes(): number {
-    return this.#sendWindowBytes - this.#sendBytes;
-  }
-
   /** Spends credit for a message. */
   spend(bytes: number): void {
     this.#sendBytes -= bytes;

@@ -81,11 +81,6 @@ export class FrameWriter {
     this.#hold = hold;
   }
 
-  /** Bytes of queued frames, without those in a write. */
-  get queuedBytes(): number {
-    return this.#queuedBytes;
-  }
-
   /** Bytes of queued frames and of those in a write. */
   get unsentBytes(): number {
     return this.#queuedBytes + this.#writingBytes;
@@ -104,8 +99,8 @@ export class FrameWriter {
   }
 
   /** Queues a frame before the frames of `send`. */
-  sendUrgent(frame: Uint8Array): void {
-    this.#enqueue(this.#urgent, new QueuedFrame({ frame, body: null, onSettled: null }));
+  sendUrgent(frame: Uint8Array, onSettled: (() => void) | null = null): void {
+    this.#enqueue(this.#urgent, new QueuedFrame({ frame, body: null, onSettled }));
   }
 
   /**

@@ -1,4 +1,4 @@
-import { AshlarError, isAshlarError, toErrorData } from "../base/errors.ts";
+import { AshlarError, isAshlarError } from "../base/errors.ts";
 import type { SlabPool } from "../flow/slabs.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
@@ -6,13 +6,8 @@ import type { Link } from "../ports/network.ts";
 import type { BodyLease } from "./byte-budget.ts";
 import { ConnectionCredit } from "./connection-credit.ts";
 import { Deadlines, type Expirable } from "./deadlines.ts";
-import {
-  FRAME_KINDS,
-  type FrameHeader,
-  type FrameKind,
-  frameBytes,
-  writeStreamId,
-} from "./frame.ts";
+import { ErrorFrames } from "./error-frames.ts";
+import { FRAME_KINDS, type FrameHeader, type FrameKind, frameBytes } from "./frame.ts";
 import { FrameCodec, type FrameFields } from "./frame-codec.ts";
 import { type Frame, FrameReader } from "./frame-reader.ts";
 import { FrameWriter, type Outgoing, type QueuedFrame } from "./frame-writer.ts";
@@ -44,6 +39,8 @@ export interface MultiplexerHandler {
   leaseBody(header: FrameHeader): BodyLease | null;
   /** A frame was dropped because of `wantsHead` or `leaseBody`. */
   onDropped(header: FrameHeader): void;
+  /** The memory of the answers that the peer has not read has changed by `bytes`. May close connections. */
+  onAnswerBytes?(bytes: number): void;
   /** Returns the calls in progress that have a deadline, without the streams. */
   expirables(): Iterable<Expirable>;
   /**
@@ -53,13 +50,17 @@ export interface MultiplexerHandler {
 }
 
 /**
- * Reading is paused while more than this many bytes of responses are queued. The peer must read the
- * responses first.
+ * Reading is paused while the answers that the peer has not read take more memory than this. The peer must
+ * read them first.
  */
-const QUEUED_RESPONSE_BYTES_MAX = 16 * 1024 * 1024;
-
-/** An error that is too large for the peer is cut to this length, which fits every head limit. */
-const ERROR_LENGTH_MAX = 250;
+const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+/** Memory of a queued answer without its frame. */
+const ANSWER_OVERHEAD_BYTES = 256;
+/**
+ * From this memory of answers on, further ones are copied: the buffer in which msgpackr has encoded an answer
+ * contains others, and may be 10 times as large.
+ */
+const COPIED_ANSWERS_BYTES_MIN = 64 * 1024;
 
 const HANDSHAKE_LIMITS = { headBytesMax: HANDSHAKE_HEAD_BYTES_MAX, bodyBytesMax: 0 };
 
@@ -77,15 +78,17 @@ export class Multiplexer implements StreamHost {
   readonly closed: Promise<void>;
   readonly #deps: MultiplexerDeps;
   readonly #codec = new FrameCodec();
+  readonly #errorFrames = new ErrorFrames((fields) => this.encode(fields));
   readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
   #handler: MultiplexerHandler;
   #keepAlive: KeepAlive | null = null;
   /** Null until the handshake is complete. */
   #peerLimits: PeerLimits | null = null;
-  #lastError: EncodedError | null = null;
   #pauses = 0;
-  #isPausedForResponses = false;
+  /** Memory of the answers that are queued or being written: responses, errors and pongs. */
+  #answerBytes = 0;
+  #isPausedForAnswers = false;
   #isClosed = false;
   #isClosing = false;
   #resolveClosed: () => void = () => {};
@@ -185,24 +188,10 @@ export class Multiplexer implements StreamHost {
    * that was sent last is not encoded again.
    */
   postError(kind: FrameKind, streamId: number, error: unknown): void {
-    let last = this.#lastError;
-    if (last === null || last.error !== error || last.kind !== kind) {
-      last = { kind, error, frame: this.#encodeError(kind, error) };
-      this.#lastError = last;
-    }
-    const frame = new Uint8Array(last.frame);
-    writeStreamId(frame, streamId);
-    this.post({ frame, body: null, onSettled: null });
-  }
-
-  #encodeError(kind: FrameKind, error: unknown): Uint8Array {
-    const data = toErrorData(error);
-    try {
-      return this.encode({ kind, streamId: 0, head: data });
-    } catch {
-      const message = data.message.slice(0, ERROR_LENGTH_MAX);
-      return this.encode({ kind, streamId: 0, head: { code: data.code, message } });
-    }
+    const frame = this.#errorFrames.frameOf(kind, streamId, error);
+    const outgoing = { frame, body: null, onSettled: null };
+    if (kind === FRAME_KINDS.cancel) this.post(outgoing);
+    else this.postAnswer(outgoing);
   }
 
   /** Removes a queued frame. Returns false if it may have reached the peer. */
@@ -226,19 +215,35 @@ export class Multiplexer implements StreamHost {
   }
 
   /**
-   * Pauses reading while too many bytes of responses are queued. A server calls it after each
-   * response: a peer that does not read its responses cannot send more requests.
+   * Queues an answer. Reading is paused while too many answers are queued: a peer that does not read them
+   * cannot send more requests. Messages of streams are not counted, because credit bounds them.
    */
-  limitQueuedResponses(): void {
-    // Messages of streams are not counted, because credit bounds them.
-    const responseBytes = this.#writer.queuedBytes - this.credit.spentBytes;
-    if (this.#isPausedForResponses || responseBytes < QUEUED_RESPONSE_BYTES_MAX) return;
-    this.#isPausedForResponses = true;
-    this.#pause();
-    this.#writer.onceUnsentBelow(QUEUED_RESPONSE_BYTES_MAX, () => {
-      this.#isPausedForResponses = false;
-      this.#resume();
-    });
+  postAnswer({ frame, body, onSettled }: Outgoing): void {
+    const bytes = ANSWER_OVERHEAD_BYTES + frame.length + (body === null ? 0 : body.length);
+    const settle = (isSent: boolean): void => {
+      this.#countAnswer(-bytes);
+      onSettled?.(isSent);
+    };
+    const isCopied = this.#answerBytes >= COPIED_ANSWERS_BYTES_MIN;
+    this.#countAnswer(bytes);
+    this.post({ frame: isCopied ? new Uint8Array(frame) : frame, body, onSettled: settle });
+  }
+
+  /** Memory of the answers that the peer has not read, in bytes. 0 once the connection is closed. */
+  get answerBytes(): number {
+    return this.#answerBytes;
+  }
+
+  #countAnswer(bytes: number): void {
+    if (this.#isClosed) return;
+    this.#answerBytes += bytes;
+    const isOver = this.#answerBytes >= ANSWER_BYTES_MAX;
+    if (isOver !== this.#isPausedForAnswers) {
+      this.#isPausedForAnswers = isOver;
+      if (isOver) this.#pause();
+      else this.#resume();
+    }
+    this.#handler.onAnswerBytes?.(bytes);
   }
 
   /** Closes the connection after the queued frames were sent. */
@@ -267,6 +272,8 @@ export class Multiplexer implements StreamHost {
   fail(error: AshlarError | null): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#handler.onAnswerBytes?.(-this.#answerBytes);
+    this.#answerBytes = 0;
     this.#keepAlive?.stop();
     this.deadlines.stop();
     this.#reader.stop();
@@ -326,8 +333,7 @@ export class Multiplexer implements StreamHost {
     }
     switch (kind) {
       case FRAME_KINDS.ping:
-        this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.pong, streamId }));
-        this.limitQueuedResponses();
+        this.#sendPong(streamId);
         return;
       case FRAME_KINDS.pong:
         return;
@@ -350,6 +356,13 @@ export class Multiplexer implements StreamHost {
       default:
         this.#handler.onFrame(frame);
     }
+  }
+
+  #sendPong(streamId: number): void {
+    const frame = this.encode({ kind: FRAME_KINDS.pong, streamId });
+    const bytes = ANSWER_OVERHEAD_BYTES + frame.length;
+    this.#countAnswer(bytes);
+    this.#writer.sendUrgent(frame, () => this.#countAnswer(-bytes));
   }
 
   #onMessage(frame: Frame): void {
@@ -386,13 +399,6 @@ export class Multiplexer implements StreamHost {
     if (this.#isClosed) return;
     this.#writer.sendUrgent(this.encode({ kind: FRAME_KINDS.credit, streamId, head: bytes }));
   }
-}
-
-/** An error and the frame that was sent for it. */
-interface EncodedError {
-  readonly kind: FrameKind;
-  readonly error: unknown;
-  readonly frame: Uint8Array;
 }
 
 function writeNow(flush: () => void): void {

@@ -13,6 +13,7 @@ import { Multiplexer } from "./multiplexer.ts";
 import type { CallHandler, Handlers, PeerIdentity, StreamHandler } from "./rpc.ts";
 import { type Registration, ServerConnection } from "./server-connection.ts";
 import { TurnSlices } from "./turn-slices.ts";
+import { UnreadAnswers } from "./unread-answers.ts";
 
 /** Options of `RpcServer`. */
 export interface RpcServerOptions {
@@ -31,6 +32,8 @@ export interface RpcServerOptions {
   readonly places?: Partial<ConnectionPlaces>;
   /** Memory of the requests in progress on all connections to peers of one role. */
   readonly requestMemoryBytesMax?: number;
+  /** Memory of the answers that the peers of one role have not read. Default: `ANSWER_BYTES_MAX`. */
+  readonly answerBytesMax?: number;
 }
 
 /**
@@ -63,6 +66,8 @@ export const EARLY_BODY_BYTES_MAX = 64 * 1024 * 1024;
  * own, so that calls of clients leave memory for those of masters and chunkservers.
  */
 const REQUEST_MEMORY_BYTES_MAX = 512 * 1024 * 1024;
+/** Default of `RpcServerOptions.answerBytesMax`: see `UnreadAnswers`. */
+const ANSWER_BYTES_MAX = 512 * 1024 * 1024;
 const CLOSE_GRACE_MS = 5000;
 
 /**
@@ -85,6 +90,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
   readonly #earlyBodies = new ByteBudget(EARLY_BODY_BYTES_MAX);
   readonly #slices: TurnSlices;
   readonly #holdWrite = (flush: () => void): void => this.#slices.hold(flush);
+  readonly #answers: Readonly<Record<Role, UnreadAnswers>>;
   #listener: Listener | null = null;
   #isClosing = false;
 
@@ -99,6 +105,9 @@ export class RpcServer implements Handlers, AsyncDisposable {
       chunkserver: new ByteBudget(requestMemoryBytesMax),
       master: new ByteBudget(requestMemoryBytesMax),
     };
+    const answersOf = (): UnreadAnswers =>
+      new UnreadAnswers(deps.log, options.answerBytesMax ?? ANSWER_BYTES_MAX);
+    this.#answers = { client: answersOf(), chunkserver: answersOf(), master: answersOf() };
     this.#places = { ...DEFAULT_PLACES, ...options.places };
   }
 
@@ -233,13 +242,16 @@ export class RpcServer implements Handlers, AsyncDisposable {
       memory: new ByteBudget(this.#limits.requestMemoryBytesMax, this.#memory[role]),
       earlyBodies: new ByteBudget(EARLY_BODY_BYTES_MAX / 4, this.#earlyBodies),
       slices: this.#slices,
+      answers: this.#answers[role],
       onClosed: () => {
         this.#connectionCounts[role] -= 1;
+        this.#answers[role].remove(multiplexer);
         this.#connections.delete(connection);
         this.#multiplexers.delete(multiplexer);
       },
     });
     this.#connections.add(connection);
+    this.#answers[role].add(multiplexer);
   }
 
   #refuse(multiplexer: Multiplexer, error: unknown): void {

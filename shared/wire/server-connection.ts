@@ -18,6 +18,7 @@ import { ServerCall } from "./server-call.ts";
 import { WireStream } from "./stream.ts";
 import { Lane } from "./turn-queue.ts";
 import type { TurnSlices } from "./turn-slices.ts";
+import type { UnreadAnswers } from "./unread-answers.ts";
 
 /** A method with its handler. The types of its messages are checked where it is registered. */
 export type Registration =
@@ -45,6 +46,8 @@ export interface ServerConnectionOptions {
   readonly earlyBodies: ByteBudget;
   /** Divides the work of the calls of all connections. */
   readonly slices: TurnSlices;
+  /** Counts the answers that the peers of the same role have not read. */
+  readonly answers: UnreadAnswers;
   readonly onClosed: () => void;
 }
 
@@ -149,6 +152,10 @@ export class ServerConnection implements MultiplexerHandler {
         frame.body.release();
         this.#multiplexer.failMalformed(`a frame of kind ${kind}, which no client sends`);
     }
+  }
+
+  onAnswerBytes(bytes: number): void {
+    this.#options.answers.count(bytes);
   }
 
   expirables(): Iterable<Expirable> {
@@ -304,8 +311,7 @@ export class ServerConnection implements MultiplexerHandler {
       const bodyLength = body.length;
       const kind = FRAME_KINDS.response;
       const frame = this.#multiplexer.encode({ kind, streamId, head, bodyLength });
-      this.#multiplexer.post({ frame, body: bodyLength === 0 ? null : body, onSettled });
-      this.#multiplexer.limitQueuedResponses();
+      this.#multiplexer.postAnswer({ frame, body: bodyLength === 0 ? null : body, onSettled });
     } catch (error) {
       onSettled?.();
       this.#postError(streamId, error);
@@ -369,7 +375,6 @@ export class ServerConnection implements MultiplexerHandler {
 
   #postError(streamId: number, error: unknown): void {
     this.#multiplexer.postError(FRAME_KINDS.error, streamId, error);
-    this.#multiplexer.limitQueuedResponses();
   }
 
   #postFrame(frame: Uint8Array): void {

@@ -55,6 +55,6 @@ describe("ConnectionCredit", () => {
     credit.spend(150);
     assert.equal(credit.add(100), true);
     assert.equal(credit.add(51), false);
-    assert.equal(credit.spentBytes, 50);
+    assert.equal(credit.sendBytes, 50);
   });
 });
