@@ -2,6 +2,7 @@ import { AshlarError, isAshlarError, toErrorData } from "../../shared/base/error
 import type { ServerId } from "../../shared/base/ids.ts";
 import { Deferred } from "../../shared/flow/deferred.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
+import { sealTimeoutMsOf } from "../../shared/protocol/chain-timeouts.ts";
 import {
   type WriteDown,
   type WriteOpen,
@@ -19,12 +20,6 @@ const STALL_TIMEOUT_MS = 15_000;
  * stalled server detects the stall first and reports the right server.
  */
 const STALL_TIMEOUT_MS_PER_HOP = 5_000;
-/**
- * The same for a seal: no message arrives while a server syncs the chunk, which a busy disk delays. With
- * all later servers of the longest chain (7) it is below the 60 s of the writer, which then knows the server.
- */
-const SEAL_TIMEOUT_MS = 40_000;
-const SEAL_TIMEOUT_MS_PER_HOP = 3_000;
 const CONNECT_TIMEOUT_MS = 3_000;
 
 /** A write chain is broken at the server `serverId`. */
@@ -103,7 +98,7 @@ export class NextHop {
     this.#events = events;
     const hopsAfter = open.intent.servers.length - open.position;
     this.#stallTimeoutMs = STALL_TIMEOUT_MS + STALL_TIMEOUT_MS_PER_HOP * hopsAfter;
-    this.#sealTimeoutMs = SEAL_TIMEOUT_MS + SEAL_TIMEOUT_MS_PER_HOP * hopsAfter;
+    this.#sealTimeoutMs = sealTimeoutMsOf(hopsAfter);
   }
 
   /** Rejects with a ChainBrokenError when the chain breaks. Never resolves. */

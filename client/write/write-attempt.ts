@@ -3,6 +3,7 @@ import { AshlarError, fromErrorData } from "../../shared/base/errors.ts";
 import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
 import { Deferred } from "../../shared/flow/deferred.ts";
 import type { Clock, Timer } from "../../shared/ports/clock.ts";
+import { WRITER_SEAL_TIMEOUT_MS } from "../../shared/protocol/chain-timeouts.ts";
 import {
   type WriteDown,
   type WriteOpen,
@@ -18,8 +19,6 @@ import type { Notifier } from "./notifier.ts";
 
 /** Timeout for the acknowledgement of sent bytes. The chain is then abandoned. */
 const ACK_TIMEOUT_MS = 10_000;
-/** Timeout for the seal. Long, because syncing a chunk to a busy disk takes time. */
-const SEAL_TIMEOUT_MS = 60_000;
 /** Lifetime of a stream. A chunk of a slow source continues in another stream. */
 const STREAM_TIMEOUT_MS = 60 * 60 * 1000;
 /**
@@ -236,7 +235,7 @@ export class WriteAttempt {
   /** Starts the timer that cancels the stream when a response is overdue. */
   #startWatch(stream: ChainStream): void {
     const { clock } = this.#options;
-    const limitMs = (): number => (this.#sealSent ? SEAL_TIMEOUT_MS : ACK_TIMEOUT_MS);
+    const limitMs = (): number => (this.#sealSent ? WRITER_SEAL_TIMEOUT_MS : ACK_TIMEOUT_MS);
     const check = (): void => {
       const waitedMs = clock.monotonicMs() - (this.#waitingSinceMs ?? clock.monotonicMs());
       if (waitedMs < limitMs()) {

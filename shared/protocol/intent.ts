@@ -28,6 +28,9 @@ export function serverLabel(server: Pick<ServerLocation, "serverId" | "address">
   return `chunkserver ${server.serverId.slice(0, 8)} (${server.address})`;
 }
 
+/** Most servers of a write chain: a storage class has at most so many copies. */
+export const CHAIN_SERVERS_MAX = 9;
+
 /**
  * The leader's permission to write one chunk to these servers.
  *

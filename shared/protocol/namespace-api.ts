@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { attributesSchema, withAttributes } from "./attributes.ts";
 import { capabilitiesSchema } from "./capabilities.ts";
-import { intentSchema, receiptSchema, serverLocationSchema } from "./intent.ts";
+import { CHAIN_SERVERS_MAX, intentSchema, receiptSchema, serverLocationSchema } from "./intent.ts";
 import { defineCall } from "./method.ts";
 import { BY_CLIENTS } from "./roles.ts";
 import {
@@ -388,10 +388,10 @@ export type Located = ReturnType<(typeof locate)["parseResponse"]>;
 /** A named policy for replication. */
 export const storageClassSchema = v.object({
   name: shortTextSchema,
-  copies: v.pipe(countSchema, v.minValue(1), v.maxValue(9)),
-  copiesMin: v.pipe(countSchema, v.minValue(1), v.maxValue(9)),
+  copies: v.pipe(countSchema, v.minValue(1), v.maxValue(CHAIN_SERVERS_MAX)),
+  copiesMin: v.pipe(countSchema, v.minValue(1), v.maxValue(CHAIN_SERVERS_MAX)),
   /** Number of racks that the replicas must span, if the cluster has that many. */
-  racksMin: v.pipe(countSchema, v.minValue(1), v.maxValue(9)),
+  racksMin: v.pipe(countSchema, v.minValue(1), v.maxValue(CHAIN_SERVERS_MAX)),
 });
 export type StorageClass = v.InferOutput<typeof storageClassSchema>;
 
