@@ -40,9 +40,8 @@ export async function admitWrite(
   const notify = (): void => {
     if (isOver) return;
     const { serverId } = store;
-    const before = admission.waitingBefore(source);
     // If the send fails, the stream has ended, and so has the wait.
-    stream.send({ kind: "waiting", serverId, before }).catch(() => {});
+    stream.send({ kind: "waiting", serverId }).catch(() => {});
     timer = clock.after(NOTICE_MS, notify);
   };
   // Most writes do not wait: they end before the next turn.

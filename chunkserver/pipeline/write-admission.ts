@@ -7,6 +7,7 @@ import { FairQueue } from "../../shared/flow/fair-queue.ts";
 import { SLAB_SHARE_MAX } from "../../shared/flow/slabs.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
+import { CHAIN_SERVERS_MAX } from "../../shared/protocol/intent.ts";
 
 /** Receive window of the stream of one write: the bytes that the writer may send in advance. */
 export const WRITE_WINDOW_BYTES = 4 * 1024 * 1024;
@@ -16,8 +17,8 @@ export const WRITE_WINDOW_BYTES = 4 * 1024 * 1024;
  * are larger than the blocks in them.
  */
 const WRITE_BYTES_MAX = SLAB_SHARE_MAX * (WRITE_WINDOW_BYTES + FRAME_BYTES_MAX);
-/** Largest number of servers after one in a chain: a storage class has at most 9 copies. */
-const HOPS_MAX = 8;
+/** Largest number of servers after one in a chain. */
+const HOPS_MAX = CHAIN_SERVERS_MAX - 1;
 /** Writes that wait. Further ones are refused. */
 const WAITING_MAX = 4096;
 /** Longest wait. */
@@ -57,9 +58,10 @@ export interface AdmittedWrite {
  * Bounds the memory of all writes together, and lets writes wait for it.
  *
  * Each admitted write reserves in advance the bytes that its stream's window lets the writer send. So the
- * receive slabs are never exhausted, and no admitted write waits for the memory of another one.
+ * receive slabs of this server are never exhausted.
  *
- * A write that waits here holds memory on the servers before this one. Writes with more servers after
+ * A write that is admitted here can still wait at a later server. It then holds its memory here and gets no
+ * bytes: its writer has not received `opened`. Writes with more servers after
  * this one may take a smaller part of the memory (`#limits`), and the difference is at least the memory
  * of one write. So writes do not wait for one another in a circle, in any order of the servers in
  * their chains: the last server of a chain waits for nothing, and another one only for writes that
@@ -101,11 +103,6 @@ export class WriteAdmission {
   /** Bytes reserved for the admitted writes. */
   get reservedBytes(): number {
     return sumOf(this.#bytes);
-  }
-
-  /** Returns the number of waiting writes that are served before the last one of this source. */
-  waitingBefore(source: string): number {
-    return sumOf(this.#queues.map((queue) => queue.before(source)));
   }
 
   /**
@@ -200,7 +197,7 @@ export class WriteAdmission {
     }
   }
 
-  /** Takes the memory of idle writers back as long as others wait, once for each that waits. */
+  /** While writes wait: revokes as many idle writes as writes wait. */
   #searchIdle(): void {
     if (this.#isSearching) return;
     this.#isSearching = true;
@@ -256,7 +253,10 @@ class Admitted implements AdmittedWrite {
   receivedWhileWaiting: () => number | null = () => null;
   readonly release: () => void;
   readonly #revoked = new Deferred<never>();
-  /** Time and received bytes at which the writer last seemed to be active. Null: this server works. */
+  /**
+   * Time and received bytes at which the writer last seemed to be active. Null while the write waits for this
+   * server and not for its writer.
+   */
   #lastActive: { readonly atMs: number; readonly receivedBytes: number } | null = null;
 
   constructor(release: () => void) {

@@ -58,12 +58,4 @@ export class FairQueue<Item> {
   *[Symbol.iterator](): Iterator<Item> {
     for (const items of this.#sources.values()) yield* items;
   }
-
-  /** Returns the number of items that are served before the last item of `source`. */
-  before(source: string): number {
-    const own = this.#sources.get(source)?.size ?? 0;
-    let count = 0;
-    for (const items of this.#sources.values()) count += Math.min(items.size, own);
-    return Math.max(0, count - 1);
-  }
 }

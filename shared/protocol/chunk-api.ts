@@ -65,10 +65,10 @@ export const writeChunk = defineStream("chunk.write", BY_CHUNK_USERS, {
   ]),
   down: v.variant("kind", [
     /**
-     * The write waits for memory on `serverId`, behind about `before` other writes. Repeated every 2 s, until
-     * `opened`. The writer sends no blocks.
+     * The write waits for memory on `serverId`. Repeated every 2 s, until `opened`. The writer sends no
+     * blocks, except those of a chunk of at most 256 KiB, which it may have sent already.
      */
-    v.object({ kind: v.literal("waiting"), serverId: serverIdSchema, before: countSchema }),
+    v.object({ kind: v.literal("waiting"), serverId: serverIdSchema }),
     /** This server and all after it are ready. */
     v.object({ kind: v.literal("opened") }),
     /** This server and all after it have written (not synced) the bytes before `bytes`. */
