@@ -79,20 +79,29 @@ export class SegmentReader {
   async next(): Promise<Slab | null> {
     while (this.#remainingBytes > 0) {
       const { attempt, frame } = await this.#nextFrame();
-      const { hasher } = this.#options.deps.env;
-      const verifiedBytes = countVerifiedBytes(
-        hasher,
-        frame.manifest,
-        frame.offsetBytes,
-        frame.bytes,
-      );
-      if (verifiedBytes < frame.bytes.length)
-        this.#markCorrupt(attempt, frame.offsetBytes + verifiedBytes);
+      const verifiedBytes = this.#verify(attempt, frame);
       if (verifiedBytes > 0) return this.#toSlab(frame, verifiedBytes);
       frame.release();
     }
     this.cancel();
     return null;
+  }
+
+  /**
+   * Returns the number of correct bytes at the start of a frame. If the operation has ended, it throws the
+   * reason, and releases the frame.
+   */
+  #verify(attempt: ReadAttempt, frame: UnverifiedFrame): number {
+    const { manifest, offsetBytes, bytes } = frame;
+    try {
+      const { hasher } = this.#options.deps.env;
+      const verifiedBytes = countVerifiedBytes(hasher, manifest, offsetBytes, bytes);
+      if (verifiedBytes < bytes.length) this.#markCorrupt(attempt, offsetBytes + verifiedBytes);
+      return verifiedBytes;
+    } catch (error) {
+      frame.release();
+      throw error;
+    }
   }
 
   /** Cancels all pending requests. */
