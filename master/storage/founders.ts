@@ -16,16 +16,18 @@ const foundersSchema = v.strictObject({
  * of the config have no effect. Empty for a member that joined: it receives the membership with a
  * snapshot. The file is durable when the promise resolves.
  *
- * @param hasLog whether the member has voted or has entries
  * @throws {AshlarError} LOG_CORRUPT if the file is damaged; DISK_FAILED; NO_SPACE.
  */
 export async function openFounders(
   deps: IdentityDeps,
-  { configured, hasLog }: { readonly configured: readonly MemberId[]; readonly hasLog: boolean },
+  {
+    configured,
+    hasVotedOrEntries,
+  }: { readonly configured: readonly MemberId[]; readonly hasVotedOrEntries: boolean },
 ): Promise<readonly MemberId[]> {
   const found = await readChecksummedJson(deps, FOUNDERS_PATH, foundersSchema);
   const isCurrent = found !== null && areSameMembers(found.founders, configured);
-  if (found !== null && (hasLog || isCurrent)) return found.founders;
+  if (found !== null && (hasVotedOrEntries || isCurrent)) return found.founders;
   await writeChecksummedJson(deps, FOUNDERS_PATH, { format: 1, founders: configured });
   return configured;
 }

@@ -7,7 +7,7 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import { clusterIdSchema, memberIdSchema } from "../../shared/protocol/schemas.ts";
 import { readChecksummedJson, writeChecksummedJson } from "./checksummed-json.ts";
-import { isWrongKind } from "./log-failure.ts";
+import { hasLogFiles } from "./earlier-log.ts";
 
 const IDENTITY_PATH = "identity.json";
 const PEERS_PATH = "peers.json";
@@ -71,30 +71,19 @@ async function createIdentity(
   deps: IdentityDeps,
   expected: { readonly clusterId: ClusterId; readonly memberId: MemberId },
 ): Promise<MemberIdentity> {
+  await deps.disk.makeDirectory(".");
   // A directory with a log and no identity is not new: its identity file was removed.
-  if (await hasLog(deps.disk)) {
+  if (await hasLogFiles(deps.disk)) {
     throw new AshlarError(
       "WRONG_IDENTITY",
       `Cannot use the data directory: it contains a log and no ${IDENTITY_PATH}`,
       { hint: `Restore ${IDENTITY_PATH}, or add a new member with an empty directory instead` },
     );
   }
-  await deps.disk.makeDirectory(".");
   const incarnation = toHex(deps.random.bytes(INCARNATION_BYTES));
   const identity = { clusterId: expected.clusterId, memberId: expected.memberId, incarnation };
   await writeChecksummedJson(deps, IDENTITY_PATH, { format: 1, ...identity });
   return identity;
-}
-
-/** Returns whether the directory contains log segments, or the log is no directory. */
-async function hasLog(disk: Disk): Promise<boolean> {
-  try {
-    return (await disk.list("log")).length > 0;
-  } catch (error) {
-    if (isAshlarError(error, "NOT_FOUND")) return false;
-    if (isWrongKind(error)) return true;
-    throw error;
-  }
 }
 
 /**

@@ -9,7 +9,7 @@ const schema = v.strictObject({ format: v.literal(1), sequence: countSchema });
 /** Dependencies of `NewestSegment.open`. */
 export interface NewestSegmentDeps extends Pick<IdentityDeps, "disk" | "hasher"> {
   /** Whether the first segment was durable once. 0.1.0 wrote a log and no record of its newest segment. */
-  readonly hadSegment: boolean;
+  readonly wasSegmentDurable: boolean;
 }
 
 /**
@@ -31,7 +31,7 @@ export class NewestSegment {
   /** @throws {AshlarError} LOG_CORRUPT if the file is damaged; VERSION_MISMATCH; DISK_FAILED */
   static async open(deps: NewestSegmentDeps): Promise<NewestSegment> {
     const found = await readChecksummedJson(deps, PATH, schema);
-    return new NewestSegment(deps, found?.sequence ?? (deps.hadSegment ? 1 : 0));
+    return new NewestSegment(deps, found?.sequence ?? (deps.wasSegmentDurable ? 1 : 0));
   }
 
   /** Sequence of the newest segment that can have records. 0: there is none. */

@@ -4,8 +4,8 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { OrderedStores } from "../../shared/ports/ordered-store.ts";
 import type { Random } from "../../shared/ports/random.ts";
+import { findEarlierLog } from "./earlier-log.ts";
 import { openFounders } from "./founders.ts";
-import { findEarlierLog } from "./had-log.ts";
 import { type MemberIdentity, openIdentity, PeerIncarnations } from "./identity.ts";
 import { recordLostLog, refuseLostLog } from "./lost-log.ts";
 import { RaftLog } from "./raft-log.ts";
@@ -53,12 +53,12 @@ export async function openMemberStorage(options: MemberStorageOptions): Promise<
   const identity = await openIdentity(options, options);
   const incarnations = await PeerIncarnations.open(options);
   await refuseLostLog(options);
-  const { hadSegment, hadLog } = await findEarlierLog(options.disk);
-  const states = await StateStores.open({ ...options, hadLog });
-  const log = await RaftLog.open({ ...options, hadSegment });
+  const { wasSegmentDurable, wasLogBegun } = await findEarlierLog(options.disk);
+  const states = await StateStores.open({ ...options, wasLogBegun });
+  const log = await RaftLog.open({ ...options, wasSegmentDurable });
   const { entries, hardState } = log;
-  const hasLog = entries.lastIndex > 0 || hardState.term > 0;
-  const founders = await openFounders(options, { configured: options.founders, hasLog });
+  const hasVotedOrEntries = entries.lastIndex > 0 || hardState.term > 0;
+  const founders = await openFounders(options, { configured: options.founders, hasVotedOrEntries });
   return {
     ...{ identity, founders, incarnations, log, states },
     recordLostLog: (reason) => recordLostLog(options, reason),

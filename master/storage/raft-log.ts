@@ -24,7 +24,7 @@ const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 export interface RaftLogOptions extends Omit<LogSegmentsOptions, "directory" | "newest"> {
   readonly log: Log;
   /** Whether the first segment was durable once. */
-  readonly hadSegment: boolean;
+  readonly wasSegmentDurable: boolean;
   /** Memory of the last entries. Entries that are durable and older are read from disk. */
   readonly cacheBytes: number;
 }

@@ -64,7 +64,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<RestoreRes
   const state = new RestoredState(head, hasher);
   await beginRestore(disk);
   await openIdentity(options, options);
-  const states = await StateStores.open({ ...options, hadLog: false });
+  const states = await StateStores.open({ ...options, wasLogBegun: false });
   const { name, store } = await states.openFresh();
   try {
     await fill(store, { ...options, reader, head, state });

@@ -27,7 +27,7 @@ export interface StateStoresOptions {
   readonly hasher: Hasher;
   readonly log: Log;
   /** Whether the directory has had a log. A state without a log was restored from a backup. */
-  readonly hadLog: boolean;
+  readonly wasLogBegun: boolean;
 }
 
 /** An open store and its name. */
@@ -65,8 +65,9 @@ export class StateStores {
     const lastNumber = Math.max(0, ...numbers, numberOf(found?.store ?? "state-0"));
     const states = new StateStores(options, found, lastNumber);
     if (found === null) await states.#point(states.#nextName(), false);
-    // Version 0.1.0 restored a backup without this mark.
-    else if (!options.hadLog && !states.#isLogResetPending) await states.switchTo(found.store);
+    // A state without a log is a restored backup. Version 0.1.0 restored it without the mark: set it, so that the
+    // log is reset to the state.
+    else if (!options.wasLogBegun && !states.#isLogResetPending) await states.switchTo(found.store);
     for (const name of names) {
       if (name === states.#current) continue;
       log.info("Removed a state that is not the current one", { store: name });

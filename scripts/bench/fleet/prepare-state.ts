@@ -135,7 +135,13 @@ async function installMaster(data: string, node: LocalNode, state: PreparedState
     memberId: numberOf(node) as MemberId,
   };
   await openIdentity({ disk, hasher, random: new SystemRandom() }, identity);
-  const states = await StateStores.open({ disk, stores, hasher, log: quietLog, hadLog: false });
+  const states = await StateStores.open({
+    disk,
+    stores,
+    hasher,
+    log: quietLog,
+    wasLogBegun: false,
+  });
   const { name, store } = await states.openCurrent();
   await store.close();
   await copyFile(state.path, join(data, "stores", name, "data.mdb"));

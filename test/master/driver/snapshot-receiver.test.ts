@@ -102,7 +102,7 @@ class TestReceiver {
       disk: new MemoryDisk().mount(),
       hasher,
       log,
-      hadLog: false,
+      wasLogBegun: false,
     });
     const openStateMachine = (store: ConstructorParameters<typeof ToyMachine>[0]): ToyMachine =>
       new ToyMachine(store);

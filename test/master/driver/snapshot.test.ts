@@ -385,7 +385,7 @@ describe("a state with a flipped bit", () => {
     const { log } = leader;
     const disk = leader.disk.mount();
     const where = { stores: new MemoryStores(), disk };
-    const states = await StateStores.open({ ...where, hasher, log, hadLog: false });
+    const states = await StateStores.open({ ...where, hasher, log, wasLogBegun: false });
     const holder = await StateHolder.open({ states, openStateMachine, log });
     const named = { name: "copy", store };
     assert.throws(

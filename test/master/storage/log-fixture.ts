@@ -57,7 +57,7 @@ export async function openLog(fixture: LogFixture, durableIndex = 0): Promise<Ra
     ...rest,
     disk: medium.mount(),
     hasher,
-    hadSegment: false,
+    wasSegmentDurable: false,
     clusterId: CLUSTER,
     memberId: 1 as MemberId,
   });

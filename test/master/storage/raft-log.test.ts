@@ -136,7 +136,7 @@ describe("the Raft log", () => {
       ...fixture,
       disk: fixture.medium.mount(),
       hasher,
-      hadSegment: true,
+      wasSegmentDurable: true,
       clusterId: CLUSTER,
     };
     await assert.rejects(

@@ -13,7 +13,7 @@ class Directory {
 
   open(): Promise<StateStores> {
     const { disk, stores } = this;
-    return StateStores.open({ disk, stores, hasher, log: new MemoryLog(), hadLog: true });
+    return StateStores.open({ disk, stores, hasher, log: new MemoryLog(), wasLogBegun: true });
   }
 
   static async make(): Promise<Directory> {

@@ -15,6 +15,7 @@ const FILES = [
   "founders.json",
   "current.json",
   "newest-segment.json",
+  "lost-log.json",
 ] as const;
 
 function open(path: string, stores = new MemoryStores()) {
@@ -54,22 +55,31 @@ describe("the data directory of a master", () => {
     });
   }
 
-  it("is refused with a hint if the log is no directory", async () => {
-    for (const make of [
-      (path: string) => writeFile(path, ""),
-      (path: string) => symlink("x", path),
-    ]) {
-      await using directory = await TempDirectory.make();
-      const stores = await makeMember(directory.path);
-      await rm(`${directory.path}/log`, { recursive: true });
-      await make(`${directory.path}/log`);
-      await assert.rejects(open(directory.path, stores), {
-        code: "LOG_CORRUPT",
-        message: /Cannot read log at byte 0: expected a directory/,
-        hint: /Keep this directory/,
-      });
-    }
-  });
+  for (const [what, lost] of [
+    ["the log is no directory", []],
+    [
+      "the log is no directory, and nothing else shows that there was a log",
+      ["founders.json", "newest-segment.json", "peers.json"],
+    ],
+  ] as const) {
+    it(`is refused with a hint if ${what}`, async () => {
+      for (const make of [
+        (path: string) => writeFile(path, ""),
+        (path: string) => symlink("x", path),
+      ]) {
+        await using directory = await TempDirectory.make();
+        const stores = await makeMember(directory.path);
+        for (const name of lost) await rm(`${directory.path}/${name}`, { force: true });
+        await rm(`${directory.path}/log`, { recursive: true });
+        await make(`${directory.path}/log`);
+        await assert.rejects(open(directory.path, stores), {
+          code: "LOG_CORRUPT",
+          message: /Cannot read log at byte 0: expected a directory/,
+          hint: /Keep this directory/,
+        });
+      }
+    });
+  }
 
   it("is not that of a new member if it has no identity and the log is no directory", async () => {
     await using directory = await TempDirectory.make();
