@@ -4,6 +4,8 @@ import type { Chunkservers } from "./chunkservers/chunkservers.ts";
 import type { FeedMasters } from "./masters/feed-masters.ts";
 import type { MasterSession } from "./masters/master-session.ts";
 import type { RetryEvent } from "./options.ts";
+import type { BlockCache } from "./read/block-cache.ts";
+import type { BlockReads } from "./read/block-reads.ts";
 import type { ManifestCache } from "./read/manifest-cache.ts";
 import type { ReadAheadBudget } from "./read/read-ahead-budget.ts";
 import type { UploadSlabs } from "./write/upload-frames.ts";
@@ -19,6 +21,10 @@ export interface ClientDeps {
   readonly chunkservers: Chunkservers;
   /** Verified block hashes of recently read chunks. */
   readonly manifests: ManifestCache;
+  /** Small reads, many in one call. */
+  readonly blockReads: BlockReads;
+  /** Verified blocks of small reads. */
+  readonly blockCache: BlockCache;
   readonly zeroBlocks: ZeroBlocks;
   /** Buffers for the frames of files that are being written. */
   readonly writeSlabs: UploadSlabs;

@@ -29,6 +29,8 @@ import { ClusterFileSystem } from "./cluster-file-system.ts";
 import type { FileSystem } from "./file-system.ts";
 import { MasterSession } from "./masters/master-session.ts";
 import type { ConnectOptions, RetryEvent } from "./options.ts";
+import { BlockCache } from "./read/block-cache.ts";
+import { BlockReads } from "./read/block-reads.ts";
 import { ManifestCache } from "./read/manifest-cache.ts";
 import { ReadAheadBudget } from "./read/read-ahead-budget.ts";
 import { ZeroBlocks } from "./zero-blocks.ts";
@@ -58,7 +60,9 @@ const READ_SLAB_BYTES_MAX = 256 * MIB;
 const ANY_MASTER_TIMEOUT_MS = 1_000;
 /** A command that ends within this time after its first call does not ask for the addresses of all masters. */
 const FIRST_FETCH_AFTER_MS = 10_000;
-const MANIFEST_BYTES_MAX = 8 * MIB;
+/** Block hashes of 64 GiB of file content. */
+const MANIFEST_BYTES_MAX = 32 * MIB;
+const BLOCK_CACHE_BYTES_MAX = 16 * MIB;
 /**
  * Responses of the masters are sent in frame heads, so heads are large. A watch without a consumer
  * buffers at most one stream window; small windows let many watches share a connection.
@@ -184,6 +188,7 @@ function makeDeps(
   const closing = new AbortController();
   closers.defer(() => closing.abort(closed()));
   const { clock, random, hasher } = env;
+  const chunkservers = new Chunkservers({ pool: data, clock, random, hostName });
   return {
     env,
     masters,
@@ -192,7 +197,9 @@ function makeDeps(
       addresses: () => channel.addresses,
       refreshAddresses: (connection) => channel.refreshMastersIfDue(connection),
     },
-    chunkservers: new Chunkservers({ pool: data, clock, random, hostName }),
+    chunkservers,
+    blockReads: new BlockReads(chunkservers, clock),
+    blockCache: new BlockCache(BLOCK_CACHE_BYTES_MAX),
     manifests: new ManifestCache(MANIFEST_BYTES_MAX),
     zeroBlocks: new ZeroBlocks(hasher),
     writeSlabs: {

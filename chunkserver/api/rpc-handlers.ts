@@ -2,6 +2,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import * as api from "../../shared/protocol/chunk-api.ts";
 import { withBody } from "../../shared/wire/reply.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
+import { readBlocks } from "../pipeline/read-blocks.ts";
 import { type ReceiveDeps, receiveChunk } from "../pipeline/receive-chunk.ts";
 import { type SendDeps, sendChunk, sendPartial } from "../pipeline/send-chunk.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
@@ -37,6 +38,7 @@ export function registerChunkHandlers(handlers: Handlers, deps: HandlerDeps): vo
     const { lengthBytes, hashes } = store.manifest(request.head.chunkId);
     return withBody({ lengthBytes }, hashes);
   });
+  handlers.onCall(api.readBlocks, (request, context) => readBlocks(deps.send, request, context));
   handlers.onCall(api.reportCorruptChunk, async (request, context) => {
     request.release();
     // The wire names `chunk.report-rot` and `isRotten` are part of the protocol. The code says

@@ -100,7 +100,11 @@ export async function sendPartial(
 /**
  * Returns the whole blocks around a range, up to the end of the chunk. Empty for an empty range.
  */
-function blocksAround(offsetBytes: number, lengthBytes: number, chunkBytes: number): ByteRange {
+export function blocksAround(
+  offsetBytes: number,
+  lengthBytes: number,
+  chunkBytes: number,
+): ByteRange {
   const startBytes = offsetBytes - (offsetBytes % BLOCK_BYTES);
   if (lengthBytes === 0) return { startBytes, endBytes: startBytes };
   const endBlock = Math.ceil((offsetBytes + lengthBytes) / BLOCK_BYTES);

@@ -3,7 +3,7 @@ import type { Clock } from "../../shared/ports/clock.ts";
 import type { Random } from "../../shared/ports/random.ts";
 import type { CallMethod, StreamMethod } from "../../shared/protocol/method.ts";
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
-import type { Stream } from "../../shared/wire/rpc.ts";
+import type { Received, Stream } from "../../shared/wire/rpc.ts";
 import type { Deadline } from "../deadline.ts";
 import { type Candidate, ServerHealth } from "./server-health.ts";
 
@@ -79,6 +79,16 @@ export class Chunkservers {
     });
     received.release();
     return received.head;
+  }
+
+  /** The same as `call`, for a request of several operations: it ends with its own timeout. The caller releases the response. */
+  request<Request, Response>(
+    { address }: ServerAddress,
+    method: CallMethod<Request, Response>,
+    request: Request,
+    timeoutMs: number,
+  ): Promise<Received<Response>> {
+    return this.#pool.call(address, method, request, { timeoutMs });
   }
 
   /** Penalizes a server after a failure. */

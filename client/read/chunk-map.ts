@@ -106,6 +106,11 @@ export class ChunkMap {
     return map;
   }
 
+  /** Returns the chunk at `position`, or null if it is not located yet. */
+  knownChunkAt(position: number): ChunkLocation | null {
+    return this.#locations.get(position) ?? null;
+  }
+
   /** Resolves with the chunk at `position`. Locates it and the following chunks if necessary. */
   async chunkAt(position: number, deadline: Deadline): Promise<ChunkLocation> {
     assert(position < this.attributes.chunkCount, "a chunk position is within the file");

@@ -15,6 +15,8 @@ import { ZeroSegment } from "./zero-segment.ts";
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 /** Bytes per request while the read-ahead budget is nearly exhausted. */
 const SEGMENT_BYTES_SMALL = 512 * 1024;
+/** Reads into a buffer of at most this length use the cache of blocks. */
+const CACHED_BYTES_MAX = 256 * 1024;
 /** Default read-ahead of one read. */
 const READ_AHEAD_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -111,15 +113,69 @@ export class FileReader {
    * `target.length` only at the end of the file.
    */
   async readInto(target: Uint8Array, position: number, deadline: Deadline): Promise<number> {
-    let filledBytes = 0;
-    const range = { start: position, end: position + target.length };
+    const { startBytes, endBytes } = this.bounds({
+      start: position,
+      end: position + target.length,
+    });
+    const wanted = target.subarray(0, endBytes - startBytes);
+    const isSmall = wanted.length <= CACHED_BYTES_MAX && this.#map.inlineBytes === null;
+    let filledBytes = isSmall ? this.#copyCached(wanted, startBytes) : 0;
+    if (filledBytes === wanted.length) {
+      deadline.check();
+      return filledBytes;
+    }
+    let at = startBytes + filledBytes;
+    // Whole blocks are read in any case. They serve later reads of the same blocks.
+    const whole = { start: at - (at % BLOCK_BYTES), end: nextBlock(endBytes) };
+    const range = isSmall ? whole : { start: at, end: endBytes };
     for await (const slab of this.slabs({ ...range, deadline })) {
-      target.set(slab.bytes, filledBytes);
-      filledBytes += slab.bytes.length;
+      const from = Math.max(at, slab.positionBytes);
+      const to = Math.min(endBytes, slab.positionBytes + slab.bytes.length);
+      const part = slab.bytes.subarray(from - slab.positionBytes, to - slab.positionBytes);
+      wanted.set(part, filledBytes);
+      filledBytes += part.length;
+      at = to;
+      if (isSmall) this.#cache(slab);
       slab.release();
     }
     return filledBytes;
   }
+
+  /** Copies the blocks from the cache that begin at `position`. Returns the number of bytes. */
+  #copyCached(target: Uint8Array, position: number): number {
+    const { blockCache } = this.#deps;
+    const { chunkSizeBytes } = this.attributes;
+    let filledBytes = 0;
+    while (filledBytes < target.length) {
+      const at = position + filledBytes;
+      const chunk = this.#map.knownChunkAt(Math.floor(at / chunkSizeBytes));
+      if (chunk === null) return filledBytes;
+      const block = Math.floor((at % chunkSizeBytes) / BLOCK_BYTES);
+      const bytes = blockCache.get(chunk.chunkId, block)?.subarray(at % BLOCK_BYTES);
+      if (bytes === undefined) return filledBytes;
+      const part = bytes.subarray(0, target.length - filledBytes);
+      target.set(part, filledBytes);
+      filledBytes += part.length;
+    }
+    return filledBytes;
+  }
+
+  /** Keeps the blocks of a slab of whole blocks. */
+  #cache({ bytes, positionBytes }: Slab): void {
+    const { chunkSizeBytes } = this.attributes;
+    for (let offset = 0; offset < bytes.length; offset += BLOCK_BYTES) {
+      const at = positionBytes + offset;
+      const chunk = this.#map.knownChunkAt(Math.floor(at / chunkSizeBytes));
+      if (chunk === null) return;
+      const block = Math.floor((at % chunkSizeBytes) / BLOCK_BYTES);
+      this.#deps.blockCache.put(chunk.chunkId, block, bytes.subarray(offset, offset + BLOCK_BYTES));
+    }
+  }
+}
+
+/** Returns the end of the block that ends at or after `endBytes`. */
+function nextBlock(endBytes: number): number {
+  return Math.ceil(endBytes / BLOCK_BYTES) * BLOCK_BYTES;
 }
 
 /** A part of a chunk that is being read. */

@@ -1,5 +1,5 @@
 import { assert } from "../../shared/base/assert.ts";
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import { BLOCK_BYTES } from "../../shared/base/ids.ts";
 import { type ReadDown, readChunk } from "../../shared/protocol/chunk-api.ts";
 import type { Received, Stream } from "../../shared/wire/rpc.ts";
@@ -111,9 +111,35 @@ export class ReadAttempt {
     }
   }
 
-  /** Opens the stream and receives the first frame. Records the latency of the server. */
+  /** Receives the first frame. Records the latency of the server. */
   async #open(): Promise<UnverifiedFrame> {
     const { chunkservers, env } = this.#deps;
+    const frame = (await this.#readBlocks()) ?? (await this.#openStream());
+    chunkservers.health.recordLatency(
+      this.server.serverId,
+      env.clock.monotonicMs() - this.#startedMs,
+    );
+    return frame;
+  }
+
+  /** Reads a short range with one call. Null if the range is long, or the server has an old version. */
+  async #readBlocks(): Promise<UnverifiedFrame | null> {
+    const { blockReads } = this.#deps;
+    const { chunkId } = this.#chunk;
+    const lengthBytes = this.#endBytes - this.#offsetBytes;
+    if (!blockReads.canRead(this.server, lengthBytes)) return null;
+    const manifestOfBytes = this.#manifest === undefined ? this.#chunk.lengthBytes : null;
+    const range = { chunkId, offsetBytes: this.#offsetBytes, lengthBytes, manifestOfBytes };
+    try {
+      return this.#checked(await blockReads.read(this.server, range, this.#fork.signal));
+    } catch (error) {
+      if (isAshlarError(error, "UNSUPPORTED")) return null;
+      throw error;
+    }
+  }
+
+  async #openStream(): Promise<UnverifiedFrame> {
+    const { chunkservers } = this.#deps;
     const request = {
       chunkId: this.#chunk.chunkId,
       offsetBytes: this.#offsetBytes,
@@ -128,12 +154,7 @@ export class ReadAttempt {
     this.#stream = stream;
     if (this.#isOver)
       stream.cancel(new AshlarError("CANCELLED", "The reader chose another server"));
-    const frame = await this.#receive();
-    chunkservers.health.recordLatency(
-      this.server.serverId,
-      env.clock.monotonicMs() - this.#startedMs,
-    );
-    return frame;
+    return await this.#receive();
   }
 
   async #receive(): Promise<UnverifiedFrame> {
@@ -142,16 +163,20 @@ export class ReadAttempt {
     if (message === null) {
       throw new AshlarError("CONNECTION_LOST", "The stream ended before the range was read");
     }
+    return this.#checked(message);
+  }
+
+  /** Checks position and length of a frame, and the manifest if it is the first. Releases a wrong frame. */
+  #checked(message: Received<ReadDown>): UnverifiedFrame {
     try {
-      return this.#checked(message);
+      return this.#frameOf(message);
     } catch (error) {
       message.release();
       throw error;
     }
   }
 
-  /** Checks position and length of a frame, and the manifest if it is the first. */
-  #checked(message: Received<ReadDown>): UnverifiedFrame {
+  #frameOf(message: Received<ReadDown>): UnverifiedFrame {
     const { head, body } = message;
     const { chunkId, lengthBytes } = this.#chunk;
     const offsetBytes = this.#offsetBytes;

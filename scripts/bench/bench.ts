@@ -10,6 +10,7 @@ import { measureFailover } from "./failover.ts";
 import { FLEET_CLUSTER, measureFleet } from "./fleet/fleet.ts";
 import { describe, type Measurement } from "./measurement.ts";
 import { measureMetadata } from "./metadata.ts";
+import { measureRandomReads } from "./random-reads.ts";
 import { measureReclaim } from "./reclaim/reclaim.ts";
 import { measureScale } from "./scale.ts";
 import { measureSequential } from "./sequential.ts";
@@ -30,6 +31,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   sequential: { measure: measureSequential },
   small: { measure: measureSmallFiles },
   start: { measure: measureStart },
+  random: { measure: measureRandomReads },
   meta: { measure: measureMetadata },
   failover: { measure: measureFailover },
   reclaim: { measureAlone: measureReclaim, isLong: true },

@@ -147,6 +147,64 @@ export type ReadOpen = ReturnType<(typeof readChunk)["parseOpen"]>;
 /** One frame of `chunk.read`. */
 export type ReadDown = ReturnType<(typeof readChunk)["parseDown"]>;
 
+/** Most ranges of one `chunk.read-blocks`. */
+export const READ_RANGES_MAX = 64;
+/** Most bytes of the blocks of one `chunk.read-blocks`, and of one of its ranges. */
+export const READ_BLOCKS_BYTES_MAX = 1024 * 1024;
+/** Most bytes of the manifests of one `chunk.read-blocks`. */
+export const READ_MANIFESTS_BYTES_MAX = 256 * 1024;
+
+/**
+ * Returns some whole blocks of some chunks: for small reads, many of them in one call.
+ *
+ * The body of the response has the blocks of the ranges without an error, one range after another. The
+ * reader verifies them against the manifests. The server does not hash them.
+ */
+export const readBlocks = defineCall(
+  "chunk.read-blocks",
+  BY_CHUNK_USERS,
+  v.object({
+    ranges: v.pipe(
+      v.array(
+        v.object({
+          chunkId: chunkIdSchema,
+          /** The range is extended to whole blocks, up to the end of the chunk. */
+          offsetBytes: lengthSchema,
+          lengthBytes: v.pipe(countSchema, v.minValue(1), v.maxValue(READ_BLOCKS_BYTES_MAX)),
+          /** Whether the result contains the whole manifest. */
+          withManifest: v.boolean(),
+        }),
+      ),
+      v.minLength(1),
+      v.maxLength(READ_RANGES_MAX),
+    ),
+  }),
+  v.object({
+    /** One for each range, in the order of the request. */
+    results: v.pipe(
+      v.array(
+        v.object({
+          /** Why the range was not read: its blocks are not in the body. */
+          error: v.nullable(errorDataSchema),
+          /** Offset in the chunk and length of the blocks in the body. */
+          offsetBytes: lengthSchema,
+          lengthBytes: lengthSchema,
+          /** Length of the chunk. */
+          chunkLengthBytes: lengthSchema,
+          /** The manifest if it was requested, else empty. */
+          hashes: bytesSchema(READ_MANIFESTS_BYTES_MAX),
+        }),
+      ),
+      v.maxLength(READ_RANGES_MAX),
+    ),
+  }),
+);
+
+/** Request of `chunk.read-blocks`. */
+export type BlocksRequest = ReturnType<(typeof readBlocks)["parseRequest"]>;
+/** Response of `chunk.read-blocks`. */
+export type BlocksResponse = ReturnType<(typeof readBlocks)["parseResponse"]>;
+
 /**
  * Reports that a reader received bytes that do not match their hash. The server verifies its
  * replica and quarantines it if it is corrupt. The method and its field keep their old wire names.
