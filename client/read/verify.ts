@@ -4,7 +4,7 @@ import type { InodeId } from "../../shared/base/ids.ts";
 import { joinPath, type PathInput, parsePath, pathText } from "../../shared/base/path.ts";
 import { mapInWindow } from "../../shared/flow/window.ts";
 import type { FileAttributes } from "../../shared/protocol/attributes.ts";
-import { chunkIdOf, hashBlocks, isContentRoot } from "../../shared/protocol/chunk-id.ts";
+import { chunkDigestOf, hashBlocks, isContentRoot } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import type { ClientDeps } from "../client-deps.ts";
 import { asAshlarError, Deadline } from "../deadline.ts";
@@ -240,7 +240,7 @@ class Verifier {
     const { inlineBytes } = map;
     if (inlineBytes !== null && inlineBytes.length > 0) {
       const hashes = hashBlocks(hasher, inlineBytes);
-      ids.push(chunkIdBytes(chunkIdOf(hasher, inlineBytes.length, hashes)));
+      ids.push(chunkDigestOf(hasher, inlineBytes.length, hashes));
     }
     for (let position = 0; position < attributes.chunkCount; position += 1) {
       ids.push(chunkIdBytes((await map.chunkAt(position, this.#deadline)).chunkId));

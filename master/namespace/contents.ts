@@ -7,7 +7,7 @@ import {
   type LogIndex,
 } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
-import { chunkIdOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
+import { chunkDigestOf, contentRootOf, hashBlocks } from "../../shared/protocol/chunk-id.ts";
 import { chunkIdBytes } from "../../shared/protocol/intent.ts";
 import { CONTENT_CHUNKS_MAX, INLINE_BYTES_MAX } from "../../shared/protocol/namespace-api.ts";
 import type { Change } from "./change.ts";
@@ -74,8 +74,8 @@ export function inlineFields(
   const { hasher } = change;
   const sizeBytes = bytes.length;
   if (sizeBytes === 0 && chunkSizeBytes === CHUNK_BYTES_MAX) return emptyFields(change);
-  const ids = sizeBytes === 0 ? [] : [chunkIdOf(hasher, sizeBytes, hashBlocks(hasher, bytes))];
-  const contentRoot = contentRootOf(hasher, { sizeBytes, chunkSizeBytes }, ids.map(chunkIdBytes));
+  const ids = sizeBytes === 0 ? [] : [chunkDigestOf(hasher, sizeBytes, hashBlocks(hasher, bytes))];
+  const contentRoot = contentRootOf(hasher, { sizeBytes, chunkSizeBytes }, ids);
   // The bytes are copied: those of a decoded command are a view of the log's memory.
   return {
     sizeBytes,

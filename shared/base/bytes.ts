@@ -1,9 +1,19 @@
 const HEX_DIGITS = "0123456789abcdef";
+/** The two digits of each byte. */
+const BYTE_DIGITS: readonly string[] = [...HEX_DIGITS].flatMap((high) =>
+  [...HEX_DIGITS].map((low) => high + low),
+);
+/** The values of the digits, by their character codes. */
+const DIGIT_VALUES = new Uint8Array(128);
+for (const [value, digit] of [...HEX_DIGITS].entries()) {
+  DIGIT_VALUES[digit.charCodeAt(0)] = value;
+  DIGIT_VALUES[digit.toUpperCase().charCodeAt(0)] = value;
+}
 
 /** Returns `bytes` in lower-case hex, two digits per byte. */
 export function toHex(bytes: Uint8Array): string {
   let text = "";
-  for (const byte of bytes) text += `${HEX_DIGITS[byte >> 4]}${HEX_DIGITS[byte & 15]}`;
+  for (const byte of bytes) text += BYTE_DIGITS[byte];
   return text;
 }
 
@@ -13,7 +23,8 @@ export function toHex(bytes: Uint8Array): string {
 export function fromHex(hex: string): Uint8Array {
   const bytes = new Uint8Array(hex.length >> 1);
   for (let index = 0; index < bytes.length; index += 1) {
-    bytes[index] = Number.parseInt(hex.slice(index * 2, index * 2 + 2), 16);
+    const high = DIGIT_VALUES[hex.charCodeAt(2 * index)] as number;
+    bytes[index] = (high << 4) | (DIGIT_VALUES[hex.charCodeAt(2 * index + 1)] as number);
   }
   return bytes;
 }

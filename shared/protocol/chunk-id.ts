@@ -36,12 +36,21 @@ export function blockCount(lengthBytes: number): number {
  * @param blockHashes the concatenated n hashes of 32 bytes
  */
 export function chunkIdOf(hasher: Hasher, lengthBytes: number, blockHashes: Uint8Array): ChunkId {
+  return toHex(chunkDigestOf(hasher, lengthBytes, blockHashes)) as ChunkId;
+}
+
+/** Returns the 32 bytes of the id of a chunk: see `chunkIdOf`. */
+export function chunkDigestOf(
+  hasher: Hasher,
+  lengthBytes: number,
+  blockHashes: Uint8Array,
+): Digest {
   assert(lengthBytes > 0 && lengthBytes <= CHUNK_BYTES_MAX, "a chunk has 1 byte to 64 MiB");
   assert(blockHashes.length === blockCount(lengthBytes) * DIGEST_BYTES, "every block has a hash");
   const material = new Uint8Array(8 + blockHashes.length);
   new DataView(material.buffer).setBigUint64(0, BigInt(lengthBytes), true);
   material.set(blockHashes, 8);
-  return toHex(hasher.deriveKey(CHUNK_ID_CONTEXT, material)) as ChunkId;
+  return hasher.deriveKey(CHUNK_ID_CONTEXT, material);
 }
 
 /**
