@@ -7,6 +7,7 @@ import { SlabPool } from "../../../shared/flow/slabs.ts";
 import type { StoreChange } from "../../../shared/ports/ordered-store.ts";
 import { heartbeat, register } from "../../../shared/protocol/fleet-api.ts";
 import { ConnectionPool } from "../../../shared/wire/connection-pool.ts";
+import { BackgroundFaults } from "./background-faults.ts";
 import { type CopyChecks, isRecordChange } from "./copy-checks.ts";
 import { SimulatedProcess } from "./simulated-process.ts";
 import {
@@ -49,7 +50,7 @@ export interface DelayedReportsDeps {
  * again: the network delayed the first attempt, and the server sent the report a second time. A delayed
  * report must not remove the new copy from the state.
  */
-export class DelayedReports {
+export class DelayedReports extends BackgroundFaults {
   readonly counts = { "delayed report of a lost copy": 0 };
   /** The network between the servers and the leader: it sends the delayed reports. */
   readonly process: SimulatedProcess<ConnectionPool>;
@@ -58,9 +59,9 @@ export class DelayedReports {
   readonly #random;
   /** By host and chunk: the last loss. */
   readonly #losses = new Map<string, Loss>();
-  #isActive = false;
 
   constructor(environment: SimulationEnvironment, deps: DelayedReportsDeps) {
+    super();
     this.#environment = environment;
     this.#deps = deps;
     this.#random = environment.randomFor("delayed reports");
@@ -79,15 +80,9 @@ export class DelayedReports {
     }
   }
 
-  /** Begins to inject faults. */
-  start(): void {
-    this.#isActive = true;
+  override start(): void {
+    super.start();
     this.process.start();
-  }
-
-  /** Ends the injection. */
-  end(): void {
-    this.#isActive = false;
   }
 
   #onChanged(server: SimulatedChunkserver, changes: readonly StoreChange[]): void {
@@ -99,7 +94,7 @@ export class DelayedReports {
         this.#losses.set(`${server.host} ${chunkId}`, { chunkId, reason, intentIndex });
     }
     for (const change of changes) {
-      if (!this.#isActive || !isRecordChange(change) || change.value === null) continue;
+      if (!this.isActive || !isRecordChange(change) || change.value === null) continue;
       const loss = this.#losses.get(`${server.host} ${chunkIdOfKey(change.key)}`);
       if (loss !== undefined) this.#report(server, loss).catch(this.#deps.onError);
     }
@@ -112,7 +107,7 @@ export class DelayedReports {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
       await clock.sleep(delayMs);
       const serverId = this.#deps.copies.idOf(server);
-      if (!this.#isActive || serverId === null) return;
+      if (!this.isActive || serverId === null) return;
       const recorded = this.#recorded(serverId, loss.chunkId);
       if (recorded === undefined || recorded <= loss.intentIndex) continue;
       if (await this.#send(server, serverId, loss)) this.#check(server, serverId, loss);

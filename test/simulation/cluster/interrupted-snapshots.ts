@@ -1,3 +1,4 @@
+import { BackgroundFaults } from "./background-faults.ts";
 import type { SimulatedMaster } from "./simulated-servers.ts";
 import type { SimulationEnvironment } from "./simulation-environment.ts";
 import type { SimulationRandom } from "./simulation-random.ts";
@@ -15,7 +16,7 @@ const INTERVAL_MS = 5_000;
  * Interrupts transfers of snapshots between masters: the leader is killed, or its connection to the
  * receiver is reset. The receiver then continues with the rows that it has, at the next leader.
  */
-export class InterruptedSnapshots {
+export class InterruptedSnapshots extends BackgroundFaults {
   /** Number of interruptions. */
   readonly counts = { "interrupted snapshot": 0 };
   readonly #environment: SimulationEnvironment;
@@ -23,7 +24,6 @@ export class InterruptedSnapshots {
   readonly #random: SimulationRandom;
   /** When the next interruption of the transfers to a master may begin. */
   readonly #nextMs = new Map<SimulatedMaster, number>();
-  #isActive = false;
 
   constructor(
     environment: SimulationEnvironment,
@@ -32,6 +32,7 @@ export class InterruptedSnapshots {
       readonly leader: () => SimulatedMaster | undefined;
     },
   ) {
+    super();
     this.#environment = environment;
     this.#leader = deps.leader;
     this.#random = environment.randomFor("interrupted snapshots");
@@ -40,18 +41,8 @@ export class InterruptedSnapshots {
     }
   }
 
-  /** Begins to inject faults. */
-  start(): void {
-    this.#isActive = true;
-  }
-
-  /** Ends the injection. */
-  end(): void {
-    this.#isActive = false;
-  }
-
   async #beforeCommit(master: SimulatedMaster, store: string): Promise<void> {
-    if (!this.#isActive || master.running === null || store === master.running.stateName()) return;
+    if (!this.isActive || master.running === null || store === master.running.stateName()) return;
     await master.clock?.sleep(this.#random.logUniform(COMMIT_MS.min, COMMIT_MS.max));
     const leader = this.#leader();
     if (leader === undefined || leader === master || !this.#random.chance(PROBABILITY)) return;

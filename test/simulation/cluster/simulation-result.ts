@@ -27,13 +27,3 @@ export interface SimulationResult {
   /** INDEX_EXPIRED errors of the two watches. */
   readonly feedExpiredCount: number;
 }
-
-/** Faults that wait for an event in a process, or have pauses of their own. */
-export interface BackgroundFaults {
-  /** Number of faults, by kind. */
-  readonly counts: Readonly<Record<string, number>>;
-  /** Begins to inject faults. */
-  start(): void;
-  /** Ends the injection. */
-  end(): void;
-}

@@ -5,6 +5,7 @@ import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { Env } from "../../../shared/ports/env.ts";
 import { requireLinearizable } from "../linearizability/counterexample.ts";
 import { directoryModel } from "../linearizability/directory-model.ts";
+import type { BackgroundFaults } from "./background-faults.ts";
 import { ConsensusChecks } from "./consensus-checks.ts";
 import { CopyChecks } from "./copy-checks.ts";
 import { DelayedReports } from "./delayed-reports.ts";
@@ -32,7 +33,7 @@ import {
 } from "./simulated-servers.ts";
 import { SimulationEnvironment } from "./simulation-environment.ts";
 import type { SimulationOptions } from "./simulation-options.ts";
-import type { BackgroundFaults, SimulationResult } from "./simulation-result.ts";
+import type { SimulationResult } from "./simulation-result.ts";
 import { SlowSeals } from "./slow-seals.ts";
 import { checkStates, countStaged } from "./state-checks.ts";
 import { Violation } from "./violation.ts";
@@ -129,12 +130,8 @@ export class Simulation {
     this.#copies = copies;
     const slowSeals = new SlowSeals(environment, { copies, chunkservers });
     const onError = (error: unknown): void => this.#onError(error);
-    this.delayedReports = new DelayedReports(environment, {
-      chunkservers,
-      copies,
-      leader,
-      onError,
-    });
+    const deps = { chunkservers, copies, leader, onError };
+    this.delayedReports = new DelayedReports(environment, deps);
     this.enrolmentFaults = new EnrolmentFaults(environment, {
       ...{ chunkservers, leader, idOf: (server) => copies.idOf(server) },
       admin: () => this.#observer.running,

@@ -2,6 +2,7 @@ import { decodeChunkRecord } from "../../../chunkserver/store/chunk-record.ts";
 import { chunkIdOfKey } from "../../../chunkserver/store/index-keys.ts";
 import type { ChunkId } from "../../../shared/base/ids.ts";
 import type { StoreChange } from "../../../shared/ports/ordered-store.ts";
+import { BackgroundFaults } from "./background-faults.ts";
 import { type CopyChecks, isRecordChange } from "./copy-checks.ts";
 import type { SimulatedChunkserver } from "./simulated-servers.ts";
 import type { SimulationEnvironment } from "./simulation-environment.ts";
@@ -35,7 +36,7 @@ interface Seal {
  * Such a copy is good, and the replicated state does not record it. The disk is full until some time after
  * the seal, and then the wall clock jumps, so that the server asks about the copy before repair uses it.
  */
-export class SlowSeals {
+export class SlowSeals extends BackgroundFaults {
   /** Number of slow seals, by kind. */
   readonly counts: Record<SlowSealKind, number> = {
     "slow repair copy": 0,
@@ -49,28 +50,18 @@ export class SlowSeals {
     "slow repair copy": 0,
     "slow seal of a blamed server": 0,
   };
-  #isActive = false;
 
   constructor(
     environment: SimulationEnvironment,
     deps: { readonly copies: CopyChecks; readonly chunkservers: readonly SimulatedChunkserver[] },
   ) {
+    super();
     this.#environment = environment;
     this.#copies = deps.copies;
     this.#random = environment.randomFor("slow seals");
     for (const server of deps.chunkservers) {
       server.beforeCommit = (changes) => this.#beforeChange(server, changes);
     }
-  }
-
-  /** Begins to inject faults. */
-  start(): void {
-    this.#isActive = true;
-  }
-
-  /** Ends the injection. A slow seal in progress ends within a short time. */
-  end(): void {
-    this.#isActive = false;
   }
 
   get #nowMs(): number {
@@ -81,7 +72,7 @@ export class SlowSeals {
     server: SimulatedChunkserver,
     changes: readonly StoreChange[],
   ): Promise<void> {
-    const seal = this.#isActive ? this.#sealIn(server, changes) : undefined;
+    const seal = this.isActive ? this.#sealIn(server, changes) : undefined;
     if (seal === undefined) return;
     const kind = this.#isWanted(server, seal) ? "slow repair copy" : "slow seal of a blamed server";
     if (this.#nowMs < this.#nextMs[kind] || !this.#random.chance(PROBABILITY[kind])) return;
@@ -125,7 +116,7 @@ export class SlowSeals {
   /** Resolves when the intent of the seal has expired. @returns whether the copy is wanted then */
   async #waitUntilExpired(server: SimulatedChunkserver, seal: Seal): Promise<boolean> {
     const startMs = this.#nowMs;
-    while (this.#isActive && this.#nowMs < startMs + SLOW_MS_MAX) {
+    while (this.isActive && this.#nowMs < startMs + SLOW_MS_MAX) {
       await server.clock?.sleep(POLL_MS);
       const state = this.#copies.state();
       const isExpired = state !== null && state.intentFloor() > seal.intentIndex;
