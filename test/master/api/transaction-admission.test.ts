@@ -152,11 +152,24 @@ describe("the admission of large transactions", () => {
   });
 
   it("admits a call larger than the bound alone", async () => {
-    const { admit, order, releaseFirst } = await startFull();
-    admit("small", 50);
-    admit("large", 1_000);
-    releaseFirst();
+    const admission = new TransactionAdmission(100);
+    const contexts = new CallContexts(new VirtualClock());
+    const begun: string[] = [];
+    const admit = async (name: string, bytes: number): Promise<() => void> => {
+      const release = await admission.admit(bytes, contexts.make());
+      begun.push(name);
+      return release;
+    };
+    const small = admit("small", 50);
+    const large = admit("large", 1_000);
+    const next = admit("next", 10);
     await turns();
-    assert.deepEqual(order, ["small", "large"]);
+    assert.deepEqual(begun, ["small"]);
+    (await small)();
+    await turns();
+    assert.deepEqual(begun, ["small", "large"]);
+    (await large)();
+    (await next)();
+    assert.deepEqual(begun, ["small", "large", "next"]);
   });
 });

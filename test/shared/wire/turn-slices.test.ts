@@ -16,6 +16,8 @@ const BUSY_MS = 2;
 /** Parts of this length that start in one slice of 5 ms: the third one ends it. */
 const PARTS_PER_TURN_MAX = 3;
 const CALLS = 100;
+/** Large enough for a slab: `withPair` checks that all slabs are released. */
+const BODY_BYTES = 8 * 1024;
 
 /** Counts the turns of the event loop until it is stopped. */
 class TurnCounter {
@@ -254,7 +256,8 @@ function callAll(
 ): Promise<string[]> {
   return Promise.all(
     texts.map(async (text) => {
-      const options = { timeoutMs: 20_000, body: new Uint8Array(64), ...(signal && { signal }) };
+      const body = new Uint8Array(BODY_BYTES);
+      const options = { timeoutMs: 20_000, body, ...(signal && { signal }) };
       try {
         (await connection.call(echo, { text }, options)).release();
         return "answered";

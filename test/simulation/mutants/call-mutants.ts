@@ -68,6 +68,58 @@ export const CALL_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/shared/wire/turn-slices.test.ts"),
   },
   {
+    name: "cancelled-call-keeps-body",
+    bug: "A call that is cancelled before its start does not release its body",
+    breaks: "the owner of a resource closes it",
+    edits: [
+      {
+        file: "shared/wire/server-connection.ts",
+        find: "call.begin(start, () => frame.body.release());",
+        replace: "call.begin(start, () => {});",
+      },
+    ],
+    caughtBy: inTest("test/shared/wire/turn-slices.test.ts"),
+  },
+  {
+    name: "large-transaction-next-to-others",
+    bug: "A large transaction begins next to others, although both exceed the bound",
+    breaks: "docs/operations.md: large transactions in progress",
+    edits: [
+      {
+        file: "master/api/transaction-admission.ts",
+        find: "this.#bytes + bytes <= this.#bytesMax;",
+        replace: "this.#bytes < this.#bytesMax;",
+      },
+    ],
+    caughtBy: inTest("test/master/api/transaction-admission.test.ts"),
+  },
+  {
+    name: "paths-not-counted",
+    bug: "The size of a transaction has no paths",
+    breaks: "docs/operations.md: large transactions in progress",
+    edits: [
+      {
+        file: "master/api/transaction-size.ts",
+        find: "  for (const { path } of targetsOf(operation)) bytes += path?.length ?? 0;\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/api/transaction-size.test.ts"),
+  },
+  {
+    name: "watches-refused-early",
+    bug: "A connection may hold fewer watches than the documents state",
+    breaks: "docs/operations.md: watches",
+    edits: [
+      {
+        file: "master/api/watch-memory.ts",
+        find: "CONNECTION_BYTES_MAX = 16 * 1024 * 1024;",
+        replace: "CONNECTION_BYTES_MAX = 1024 * 1024;",
+      },
+    ],
+    caughtBy: inTest("test/master/api/feed-handler.test.ts"),
+  },
+  {
     name: "role-not-checked",
     bug: "A method accepts callers of every role",
     breaks: "docs/wire-protocol.md: WRONG_ROLE",
