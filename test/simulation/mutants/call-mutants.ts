@@ -120,6 +120,46 @@ export const CALL_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/api/feed-handler.test.ts"),
   },
   {
+    name: "keys-cost-nothing",
+    bug: "The work to decode a head does not count the keys of its maps",
+    breaks: "docs/wire-protocol.md: a head is decoded only if that is little work",
+    edits: [
+      {
+        file: "shared/wire/head-limits.ts",
+        find: "work += WORK.map + WORK.key * length;",
+        replace: "work += WORK.map;",
+      },
+    ],
+    caughtBy: inTest("test/shared/wire/head-limits.test.ts"),
+  },
+  {
+    name: "answers-without-total",
+    bug: "The answers that are not read have a bound on each connection only",
+    breaks: "docs/operations.md: answers that are not read",
+    edits: [
+      {
+        file: "shared/wire/unread-answers.ts",
+        find: "if (bytes > 0 && this.#bytes > this.#bytesMax) this.#closeLargest();",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/shared/wire/unread-answers.test.ts"),
+  },
+  {
+    name: "answers-without-roles",
+    bug: "Clients that do not read their answers close the connections of chunkservers",
+    breaks: "docs/operations.md: as much for chunkservers and for masters",
+    edits: [
+      {
+        file: "shared/wire/rpc-server.ts",
+        find: "this.#answers = { client: answersOf(), chunkserver: answersOf(), master: answersOf() };",
+        replace:
+          "const all = answersOf();\n    this.#answers = { client: all, chunkserver: all, master: all };",
+      },
+    ],
+    caughtBy: inTest("test/shared/wire/unread-answers.test.ts"),
+  },
+  {
     name: "role-not-checked",
     bug: "A method accepts callers of every role",
     breaks: "docs/wire-protocol.md: WRONG_ROLE",
