@@ -45,7 +45,10 @@ export interface Link {
    * @throws {AshlarError} CONNECTION_LOST if the link is closed
    */
   write(parts: readonly Uint8Array[]): Promise<void>;
-  /** Stops reading. The system buffers the bytes and slows the sender (TCP flow control). */
+  /**
+   * Stops reading: no bytes arrive before `resume`. The system buffers the bytes and slows the sender (TCP
+   * flow control).
+   */
   pause(): void;
   /** Continues reading after `pause`. */
   resume(): void;
@@ -59,7 +62,8 @@ export interface Link {
 export interface LinkReceiver {
   /**
    * Returns the array for the next bytes. The array is not empty, and the receiver does not use it
-   * until `onBytes`.
+   * until `onBytes`. Called after each `onBytes`: a link that `onBytes` has paused reads into the array after
+   * `resume`.
    */
   buffer(): Uint8Array;
   /** `count` bytes (at least 1) are at the start of the array that `buffer` returned last. */

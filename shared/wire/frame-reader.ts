@@ -6,6 +6,7 @@ import { type BodyLease, COVERED_BODY } from "./byte-budget.ts";
 import { type FrameHeader, type FrameLimits, HEADER_BYTES, readHeader } from "./frame.ts";
 import type { FrameCodec } from "./frame-codec.ts";
 import type { EncodedHead } from "./head-limits.ts";
+import type { ReadTurns } from "./read-slices.ts";
 
 /** Buffer for the small frames of one read. Larger heads and bodies have their own buffers. */
 const STAGING_BYTES = 64 * 1024;
@@ -14,7 +15,10 @@ const STAGING_BYTES = 64 * 1024;
  * fills it makes it larger.
  */
 const STAGING_BYTES_MIN = 4096;
-/** Reserved for the one read that may arrive after the link was paused. */
+/**
+ * Reserved in the buffer, so that no read fills it: an empty array for the next read would end the link.
+ * A read that begins behind the longest incomplete frame has this much room.
+ */
 const STAGING_SPARE_BYTES = 4096;
 /** Bodies of up to this length are copied to the heap. Larger bodies are read into a slab. */
 const COPIED_BODY_BYTES_MAX = 4096;
@@ -61,6 +65,8 @@ export interface FrameReaderOptions {
   readonly onDropped: (header: FrameHeader) => void;
   /** The bytes are not a valid frame. Called once; the reader then stops. */
   readonly onMalformed: (reason: string) => void;
+  /** Returns the turns of this connection among the others. Null: all frames of a read are decoded at once. */
+  readonly turns: () => ReadTurns | null;
   readonly pause: () => void;
   readonly resume: () => void;
 }
@@ -77,7 +83,7 @@ interface ReadTarget {
  *
  * Bytes are read into a staging buffer, where many small frames are decoded after one read. The
  * rest of a large body is read directly into its slab: only the part that arrived with the head is
- * copied. While the pool has no slab, the link is paused, which slows the sender.
+ * copied. While the pool has no slab, or others have their turn, the link is paused, which slows the sender.
  */
 export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   readonly #options: FrameReaderOptions;
@@ -105,6 +111,8 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   #skipBytes = 0;
   /** Cancels the pending request for a slab. Null if no request is pending. */
   #cancelSlabRequest: (() => void) | null = null;
+  /** Cancels the wait for the turn of this connection. Null if it does not wait. */
+  #cancelTurn: (() => void) | null = null;
   #isPaused = false;
   #isStopped = false;
 
@@ -117,9 +125,16 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     return this.#cancelSlabRequest !== null;
   }
 
+  /** Whether staged bytes wait for a slab or for a turn. */
+  get #isWaiting(): boolean {
+    return this.#cancelSlabRequest !== null || this.#cancelTurn !== null;
+  }
+
   buffer(): Uint8Array {
     const target = this.#target;
-    if (target !== null) {
+    const isTargetFull = target !== null && target.filledBytes === target.bytes.length;
+    // Bytes that wait for a turn come before those of the next read.
+    if (target !== null && !isTargetFull && this.#start === this.#end) {
       this.#readOffset = null;
       return target.bytes.subarray(target.filledBytes);
     }
@@ -129,10 +144,11 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     }
     if (this.#isFilled) this.#enlargeStaging();
     this.#readOffset = this.#end;
-    // The spare bytes leave room for one read after the link was paused: the bytes before them are
-    // all that `#parse` leaves undecoded.
+    // The array is for a read that begins when all complete frames are decoded: at once, or after a wait. At
+    // most `STAGING_BYTES - HEADER_BYTES - 1` bytes of an incomplete frame are before its bytes then. So the read
+    // ends at most at `STAGING_BYTES`, or at these bytes and `STAGING_SPARE_BYTES`: the buffer is not full.
     const spareAt = this.#staging.length - STAGING_SPARE_BYTES;
-    return this.#staging.subarray(this.#end, this.isWaitingForSlab ? undefined : spareAt);
+    return this.#staging.subarray(this.#end, Math.max(spareAt, this.#end + STAGING_SPARE_BYTES));
   }
 
   #enlargeStaging(): void {
@@ -149,11 +165,11 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     if (this.#readOffset === null) {
       const target = present(this.#target, "a target stays until it is full");
       target.filledBytes += count;
-      if (target.filledBytes === target.bytes.length) this.#finishTarget(target);
+      if (target.filledBytes < target.bytes.length) return;
     } else {
       this.#addStaged(this.#readOffset, count);
     }
-    if (!this.isWaitingForSlab) this.#parse();
+    if (!this.#isWaiting) this.#parse();
   }
 
   #addStaged(offset: number, count: number): void {
@@ -169,6 +185,8 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     this.#isStopped = true;
     this.#cancelSlabRequest?.();
     this.#cancelSlabRequest = null;
+    this.#cancelTurn?.();
+    this.#cancelTurn = null;
     this.#slab?.release();
     this.#slab = null;
     this.#lease?.release();
@@ -177,12 +195,38 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
   }
 
   #parse(): void {
-    while (!this.#isStopped && this.#step());
+    let turns = this.#options.turns();
+    while (turns === null && this.#readFrame()) turns = this.#options.turns(); // The first frame is the hello.
+    if (turns !== null && !turns.slices.run(this.#readFrame)) this.#waitForTurn(turns);
     if (this.#isStopped || this.#start === 0) return;
     // A frame that is decoded in place must be contiguous: move its beginning to the front.
     if (this.#start < this.#end) this.#staging.copyWithin(0, this.#start, this.#end);
     this.#end -= this.#start;
     this.#start = 0;
+  }
+
+  /** Reads a frame to its end. Returns false if more bytes or a slab are needed first. */
+  readonly #readFrame = (): boolean => {
+    do {
+      if (this.#isStopped || !this.#step()) return false;
+    } while (this.#header !== null || this.#target !== null);
+    return true;
+  };
+
+  #waitForTurn({ slices, lane }: ReadTurns): void {
+    if (this.#cancelTurn !== null) return;
+    const place = slices.wait(lane, () => {
+      this.#cancelTurn = null;
+      if (!this.#isWaiting) this.#resumeReading();
+    });
+    this.#cancelTurn = () => slices.remove(place);
+    this.#pause();
+  }
+
+  #pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#options.pause();
   }
 
   /** Processes one part of a frame. Returns false if more bytes or a slab are needed first. */
@@ -266,23 +310,22 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
         this.#finishFrame(header, this.#bodyOf(slab));
       };
       this.#target = { bytes: slab.bytes, filledBytes: 0, onFull };
-      if (this.isWaitingForSlab) this.#resumeReading();
+      if (!this.isWaitingForSlab) return;
+      this.#cancelSlabRequest = null;
+      if (!this.#isWaiting) this.#resumeReading();
     });
     if (isGranted) return;
     this.#cancelSlabRequest = cancelRequest;
-    if (this.#isPaused) return;
-    this.#isPaused = true;
-    this.#options.pause();
+    this.#pause();
   }
 
   /**
-   * Continues with the granted slab. Staged bytes are parsed before the link is resumed, because
-   * the link may deliver bytes within `resume`.
+   * Continues after a wait. Staged bytes are parsed before the link is resumed, because the link may
+   * deliver bytes within `resume`.
    */
   #resumeReading(): void {
-    this.#cancelSlabRequest = null;
     this.#parse();
-    if (this.isWaitingForSlab) return;
+    if (this.#isWaiting || this.#isStopped) return;
     this.#isPaused = false;
     this.#options.resume();
   }
@@ -295,13 +338,9 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     target.filledBytes += count;
     this.#start += count;
     if (count < room) return false;
-    this.#finishTarget(target);
-    return true;
-  }
-
-  #finishTarget(target: ReadTarget): void {
     this.#target = null;
     target.onFull();
+    return true;
   }
 
   #skip(): boolean {

@@ -15,6 +15,7 @@ import type { EncodedHead } from "./head-limits.ts";
 import { KeepAlive } from "./keep-alive.ts";
 import type { WireLimits } from "./limits.ts";
 import { HANDSHAKE_HEAD_BYTES_MAX, type PeerLimits, parseCredit } from "./messages.ts";
+import type { ReadTurns } from "./read-slices.ts";
 import type { OpenStream } from "./stream.ts";
 import type { StreamHost } from "./stream-sender.ts";
 
@@ -29,6 +30,8 @@ export interface MultiplexerDeps {
 
 /** Handles the frames that belong to no stream. Implemented by client and server connections. */
 export interface MultiplexerHandler {
+  /** The turns in which frames are read. Null or absent: they are read at once. */
+  readonly readTurns?: ReadTurns | null;
   /** Handles a frame that belongs to no stream, and releases its body. */
   onFrame(frame: Frame): void;
   /** Returns whether a frame with a large head is read. Absent: every one is. */
@@ -123,6 +126,7 @@ export class Multiplexer implements StreamHost {
       leaseBody: (header) => this.#leaseBody(header),
       onDropped: (header) => this.#onFrameDropped(header),
       onMalformed: (reason) => this.failMalformed(reason),
+      turns: () => this.#handler.readTurns ?? null,
       pause: () => this.#pause(),
       resume: () => this.#resume(),
     });

@@ -10,6 +10,7 @@ import type { Frame } from "./frame-reader.ts";
 import { checkPeer, checkVersion, HandshakeHandler, postHello, readHello } from "./handshake.ts";
 import { DEFAULT_WIRE_LIMITS, type WireLimits } from "./limits.ts";
 import { Multiplexer } from "./multiplexer.ts";
+import { ReadSlices } from "./read-slices.ts";
 import type { CallHandler, Handlers, PeerIdentity, StreamHandler } from "./rpc.ts";
 import { type Registration, ServerConnection } from "./server-connection.ts";
 import { TurnSlices } from "./turn-slices.ts";
@@ -89,6 +90,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
   readonly #memory: Readonly<Record<Role, ByteBudget>>;
   readonly #earlyBodies = new ByteBudget(EARLY_BODY_BYTES_MAX);
   readonly #slices: TurnSlices;
+  readonly #readSlices: ReadSlices;
   readonly #holdWrite = (flush: () => void): void => this.#slices.hold(flush);
   readonly #answers: Readonly<Record<Role, UnreadAnswers>>;
   #listener: Listener | null = null;
@@ -97,6 +99,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
   constructor(deps: WireDeps, options: RpcServerOptions) {
     this.#deps = deps;
     this.#slices = new TurnSlices(deps.clock);
+    this.#readSlices = new ReadSlices(deps.clock);
     this.#options = options;
     this.#limits = { ...DEFAULT_WIRE_LIMITS, ...options.limits };
     const { requestMemoryBytesMax = REQUEST_MEMORY_BYTES_MAX } = options;
@@ -243,6 +246,7 @@ export class RpcServer implements Handlers, AsyncDisposable {
       earlyBodies: new ByteBudget(EARLY_BODY_BYTES_MAX / 4, this.#earlyBodies),
       slices: this.#slices,
       answers: this.#answers[role],
+      readSlices: this.#readSlices,
       onClosed: () => {
         this.#connectionCounts[role] -= 1;
         this.#answers[role].remove(multiplexer);

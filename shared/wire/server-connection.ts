@@ -11,6 +11,7 @@ import { EMPTY_BODY, type Frame } from "./frame-reader.ts";
 import { checkMessageHead, type EncodedHead, requestMemory } from "./head-limits.ts";
 import { type Hello, parseRequestHead } from "./messages.ts";
 import type { Multiplexer, MultiplexerHandler } from "./multiplexer.ts";
+import type { ReadSlices, ReadTurns } from "./read-slices.ts";
 import { ReceivedFrame } from "./received.ts";
 import { isReply } from "./reply.ts";
 import type { CallHandler, Received, Reply, StreamHandler } from "./rpc.ts";
@@ -48,6 +49,8 @@ export interface ServerConnectionOptions {
   readonly slices: TurnSlices;
   /** Counts the answers that the peers of the same role have not read. */
   readonly answers: UnreadAnswers;
+  /** Divides the reading from all connections. */
+  readonly readSlices: ReadSlices;
   readonly onClosed: () => void;
 }
 
@@ -66,6 +69,8 @@ const CLOSING = new AshlarError("UNAVAILABLE", "This server is closing");
 
 /** The server's end of a connection: it runs handlers for calls and streams. */
 export class ServerConnection implements MultiplexerHandler {
+  /** The few frames of masters do not wait for those of clients. */
+  readonly readTurns: ReadTurns | null;
   readonly #options: ServerConnectionOptions;
   readonly #multiplexer: Multiplexer;
   readonly #calls = new Map<number, ServerCall>();
@@ -79,7 +84,10 @@ export class ServerConnection implements MultiplexerHandler {
   constructor(options: ServerConnectionOptions) {
     this.#options = options;
     this.#multiplexer = options.multiplexer;
-    this.#lane = new Lane(options.hello.identity.role);
+    const { role } = options.hello.identity;
+    this.#lane = new Lane(role);
+    const lane = new Lane(role);
+    this.readTurns = role === "master" ? null : { slices: options.readSlices, lane };
     this.#multiplexer.establish(options.hello.limits, this);
   }
 

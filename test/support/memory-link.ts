@@ -38,6 +38,8 @@ export class MemoryLink implements Link {
   readonly #route: Route;
   #peer: MemoryLink | null = null;
   #receiver: LinkReceiver | null = null;
+  /** The array for the next bytes. Like Node, a link requests it after each read. */
+  #buffer: Uint8Array = new Uint8Array(0);
   #isPaused = false;
   /** Writes that the system has not accepted yet. */
   readonly #writes: Write[] = [];
@@ -76,6 +78,7 @@ export class MemoryLink implements Link {
   start(receiver: LinkReceiver): void {
     assert(this.#receiver === null, "a link is started once");
     this.#receiver = receiver;
+    this.#buffer = receiver.buffer();
     this.#route.clock.after(0, () => this.#peer?.deliver());
   }
 
@@ -197,12 +200,12 @@ export class MemoryLink implements Link {
     this.#route.onReceive();
     let offset = 0;
     while (offset < bytes.length && this.isReading) {
-      const target = receiver.buffer();
-      assert(target.length > 0, "a receiver has room for a byte");
-      const part = bytes.subarray(offset, offset + target.length);
-      target.set(part);
+      assert(this.#buffer.length > 0, "a receiver has room for a byte");
+      const part = bytes.subarray(offset, offset + this.#buffer.length);
+      this.#buffer.set(part);
       offset += part.length;
       receiver.onBytes(part.length);
+      this.#buffer = receiver.buffer();
     }
     return offset;
   }

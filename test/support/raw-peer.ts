@@ -53,6 +53,11 @@ export class RawPeer {
     this.#link.write(parts).catch(() => {}); // The other end may have closed the link.
   }
 
+  /** Resolves when the system has accepted all bytes. */
+  write(bytes: Uint8Array): Promise<void> {
+    return this.#link.write([bytes]);
+  }
+
   hello(changes: Readonly<Record<string, unknown>> = {}): void {
     const head = {
       version: PROTOCOL_VERSION,
@@ -66,6 +71,11 @@ export class RawPeer {
 
   pause(): void {
     this.#link.pause();
+  }
+
+  /** Sends the queued bytes, then closes the connection. */
+  close(): void {
+    this.#link.close();
   }
 
   destroy(): void {

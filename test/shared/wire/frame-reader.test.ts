@@ -2,12 +2,25 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { concatBytes, equalBytes } from "../../../shared/base/bytes.ts";
 import { SlabPool } from "../../../shared/flow/slabs.ts";
+import { SystemClock } from "../../../shared/platform/system-clock.ts";
 import { COVERED_BODY } from "../../../shared/wire/byte-budget.ts";
 import { FRAME_KINDS } from "../../../shared/wire/frame.ts";
 import { FrameCodec } from "../../../shared/wire/frame-codec.ts";
 import { type Frame, FrameReader } from "../../../shared/wire/frame-reader.ts";
+import { ReadSlices } from "../../../shared/wire/read-slices.ts";
+import { Lane } from "../../../shared/wire/turn-queue.ts";
 import { frameBytesOf } from "../../support/raw-peer.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
+
+/** A clock in whose time each frame takes 0.5 ms, and nothing else takes time. */
+class SlowClock extends SystemClock {
+  #nowMs = 0;
+
+  override monotonicMs(): number {
+    this.#nowMs += 0.5;
+    return this.#nowMs;
+  }
+}
 
 /** A reader with a simulated socket: reads of any size, and pauses. */
 class ReaderHarness {
@@ -18,7 +31,8 @@ class ReaderHarness {
   isPaused = false;
   #buffer: Uint8Array;
 
-  constructor(slabBytesMax = 2 ** 24) {
+  constructor(slabBytesMax = 2 ** 24, slices: ReadSlices | null = null) {
+    const turns = slices === null ? null : { slices, lane: new Lane("client") };
     this.slabs = new SlabPool({ bytesMax: slabBytesMax });
     this.reader = new FrameReader({
       slabs: this.slabs,
@@ -30,6 +44,7 @@ class ReaderHarness {
       leaseBody: ({ streamId }) => (streamId === 666 ? null : COVERED_BODY),
       onDropped: () => {},
       onMalformed: (reason) => this.malformed.push(reason),
+      turns: () => turns,
       pause: () => {
         this.isPaused = true;
       },
@@ -44,6 +59,7 @@ class ReaderHarness {
    * Feeds at most `count` bytes into the reader's buffer. Like Node, it then gets the next buffer.
    */
   read(bytes: Uint8Array, count: number): Uint8Array {
+    assert.ok(!this.isPaused, "no bytes arrive while the link is paused");
     const part = bytes.subarray(0, Math.min(count, this.#buffer.length));
     this.#buffer.set(part);
     this.reader.onBytes(part.length);
@@ -75,6 +91,60 @@ function check(frame: Frame, streamId: number, headBytes: number, bodyBytes: num
   assert.equal(frame.body.bytes.length, bodyBytes);
   assert.ok(equalBytes(frame.body.bytes, bodyOf(streamId, bodyBytes)));
   frame.body.release();
+}
+
+/** A connection that receives frames of random sizes in reads of random sizes. */
+class RandomConnection {
+  readonly harness: ReaderHarness;
+  readonly #random: SeededRandom;
+  readonly #sizes: { readonly headBytes: number; readonly bodyBytes: number }[] = [];
+  #bytes: Uint8Array;
+  #checkedCount = 0;
+
+  constructor(random: SeededRandom, slices: ReadSlices) {
+    this.harness = new ReaderHarness(2 ** 21, slices);
+    this.#random = random;
+    for (let run = 0; run < 25; run += 1) this.#addRun();
+    const frames = this.#sizes.map(({ headBytes, bodyBytes }, index) =>
+      message(2 * index + 1, headBytes, bodyBytes),
+    );
+    this.#bytes = concatBytes(frames);
+  }
+
+  /** Whether all frames were found. */
+  get isDone(): boolean {
+    return this.#checkedCount === this.#sizes.length;
+  }
+
+  /** Delivers a read that fills the buffer, or a part of it. Nothing arrives while the link is paused. */
+  feed(): void {
+    if (!this.harness.isPaused && this.#bytes.length > 0) {
+      const isFull = this.#random.integer(2) === 0;
+      const count = isFull ? 2 ** 20 : 1 + this.#random.integer(2 ** this.#random.integer(17));
+      this.#bytes = this.harness.read(this.#bytes, count);
+    }
+    this.#check();
+  }
+
+  /** Adds frames of one size: many if it is small. */
+  #addRun(): void {
+    // The head of 65,510 bytes is the longest that is decoded in the staging buffer.
+    const headBytes = [0, 10, 300, 65_510, 70_000, 200_000][this.#random.integer(6)] ?? 0;
+    const bodyBytes = [0, 0, 1, 4096, 4097, 300_000][this.#random.integer(6)] ?? 0;
+    const isSmall = headBytes + bodyBytes < 100;
+    const count = 1 + (isSmall ? this.#random.integer(2 ** this.#random.integer(12)) : 0);
+    for (let frame = 0; frame < count; frame += 1) this.#sizes.push({ headBytes, bodyBytes });
+  }
+
+  #check(): void {
+    assert.deepEqual(this.harness.malformed, []);
+    for (const frame of this.harness.frames.slice(this.#checkedCount)) {
+      const size = this.#sizes[this.#checkedCount];
+      assert.ok(size !== undefined, "no frame was found twice");
+      check(frame, 2 * this.#checkedCount + 1, size.headBytes, size.bodyBytes);
+      this.#checkedCount += 1;
+    }
+  }
 }
 
 describe("FrameReader", () => {
@@ -133,6 +203,114 @@ describe("FrameReader", () => {
     check(first, 3, 10, 10_000);
     check(second, 5, 10, 10);
   });
+
+  it("reads the frames of many small requests in several turns, in which connections alternate", async () => {
+    const clock = new SlowClock();
+    const slices = new ReadSlices(clock);
+    const harnesses = Array.from({ length: 4 }, () => new ReaderHarness(2 ** 20, slices));
+    const frames = Array.from({ length: 100 }, (_, index) => message(index + 1, 10, 0));
+    for (const harness of harnesses) harness.read(concatBytes(frames), 4096);
+    let counts = harnesses.map((harness) => harness.frames.length);
+    const sum = (): number => counts.reduce((total, count) => total + count, 0);
+    assert.ok(sum() <= 10, `${sum()} frames in the first turn`);
+    for (let turn = 0; turn < 200 && sum() < 4 * frames.length; turn += 1) {
+      const before = sum();
+      await clock.yieldTurn();
+      counts = harnesses.map((harness) => harness.frames.length);
+      assert.ok(sum() - before <= 12, `${sum() - before} frames in one turn`);
+      assert.ok(Math.max(...counts) - Math.min(...counts) <= 12, `${counts} frames`);
+    }
+    for (const harness of harnesses) {
+      const ids = harness.frames.map(({ header }) => header.streamId);
+      assert.deepEqual(
+        ids,
+        [...frames.keys()].map((index) => index + 1),
+      );
+    }
+  });
+
+  it("forgets a connection that is closed while it waits for its turn", async () => {
+    const clock = new SlowClock();
+    const harness = new ReaderHarness(2 ** 20, new ReadSlices(clock));
+    harness.read(concatBytes(Array.from({ length: 100 }, () => message(1, 10, 0))), 4096);
+    assert.ok(harness.isPaused);
+    const count = harness.frames.length;
+    harness.reader.stop();
+    for (let turn = 0; turn < 10; turn += 1) await clock.yieldTurn();
+    assert.equal(harness.frames.length, count);
+  });
+
+  for (let seed = 1; seed <= 20; seed += 1) {
+    it(`finds the same frames in several turns (seed ${seed})`, async () => {
+      const random = new SeededRandom(seed);
+      const clock = new SlowClock();
+      const harness = new ReaderHarness(2 ** 21, new ReadSlices(clock));
+      const sizes = Array.from({ length: 100 }, (_, index) => ({
+        streamId: index + 1,
+        headBytes: [0, 10, 300, 4000, 70_000][random.integer(5)] ?? 0,
+        bodyBytes: [0, 1, 4096, 4097, 300_000][random.integer(5)] ?? 0,
+      }));
+      let bytes = concatBytes(
+        sizes.map(({ streamId, headBytes, bodyBytes }) => message(streamId, headBytes, bodyBytes)),
+      );
+      let checkedCount = 0;
+      const checkFrames = (): void => {
+        for (const frame of harness.frames.slice(checkedCount)) {
+          const size = sizes[checkedCount];
+          assert.ok(size !== undefined);
+          check(frame, size.streamId, size.headBytes, size.bodyBytes);
+          checkedCount += 1;
+        }
+      };
+      while (bytes.length > 0) {
+        bytes = harness.read(bytes, 1 + random.integer(2 ** random.integer(17)));
+        while (harness.isPaused) {
+          await clock.yieldTurn();
+          checkFrames();
+        }
+      }
+      checkFrames();
+      assert.equal(checkedCount, sizes.length);
+      assert.equal(harness.slabs.acquiredBytes, 0);
+    });
+  }
+
+  it("has room for the next read after a wait, during which the link keeps its array", async () => {
+    const clock = new SlowClock();
+    const slices = new ReadSlices(clock);
+    const other = new ReaderHarness(2 ** 20, slices);
+    const harness = new ReaderHarness(2 ** 20, slices);
+    const small = Array.from({ length: 5000 }, () => message(5, 10, 0));
+    /** Reads all that fits, while the other connection has used the slice. Then waits for the turn. */
+    const readLate = async (bytes: Uint8Array): Promise<Uint8Array> => {
+      other.read(concatBytes(small.slice(0, 20)), 4096);
+      const rest = harness.read(bytes, 2 ** 20);
+      assert.ok(harness.isPaused);
+      while (harness.isPaused || other.isPaused) await clock.yieldTurn();
+      return rest;
+    };
+    let rest = concatBytes(small);
+    while (rest.length > 0) rest = await readLate(rest);
+    rest = harness.read(message(3, 10, 10_000), 5000);
+    await readLate(rest); // It ends the body: nothing is staged during the wait.
+    rest = concatBytes(small);
+    while (rest.length > 0) rest = await readLate(rest);
+    assert.equal(harness.frames.length, 2 * small.length + 1);
+  });
+
+  for (let seed = 1; seed <= 40; seed += 1) {
+    it(`finds the same frames while other connections take the turns (seed ${seed})`, async () => {
+      const random = new SeededRandom(seed);
+      const clock = new SlowClock();
+      const slices = new ReadSlices(clock);
+      const connections = [1, 2, 3].map(() => new RandomConnection(random, slices));
+      while (connections.some((connection) => !connection.isDone)) {
+        for (const connection of connections) connection.feed();
+        if (random.integer(3) === 0) await clock.yieldTurn();
+      }
+      for (const { harness } of connections) assert.equal(harness.slabs.acquiredBytes, 0);
+    });
+  }
 
   it("drops an unwanted body without acquiring a slab", () => {
     const harness = new ReaderHarness();
