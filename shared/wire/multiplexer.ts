@@ -113,7 +113,7 @@ export class Multiplexer implements StreamHost {
     });
     this.deadlines = new Deadlines(deps.clock, () => this.#expirables());
     this.#writer = new FrameWriter(link, {
-      onFailed: (error) => this.fail(lost(link, "a write failed", error)),
+      onFailed: (error) => this.#onLost("a write failed", error),
       hold: deps.holdWrite ?? writeNow,
     });
     this.#reader = new FrameReader({
@@ -292,7 +292,16 @@ export class Multiplexer implements StreamHost {
 
   #onLinkClosed(error: Error | null): void {
     if (error === null || this.#isClosing) this.fail(null);
-    else this.fail(lost(this.link, error.message, error));
+    else this.#onLost(error.message, error);
+  }
+
+  #onLost(reason: string, cause: unknown): void {
+    if (this.#isClosed) return;
+    const error = lost(this.link, reason, cause);
+    const { peerAddress } = this.link;
+    if (this.#peerLimits !== null)
+      this.#deps.log.info("A connection was lost", { peerAddress, error });
+    this.fail(error);
   }
 
   #onDead(reason: string): void {

@@ -58,6 +58,8 @@ interface Scene {
   readonly ids: number[];
   /** Resolves when the end is closed, to its error. */
   readonly closed: Promise<AshlarError | null>;
+  /** Messages of the log. */
+  readonly messages: () => string[];
 }
 
 async function withScene(
@@ -94,8 +96,9 @@ async function withScene(
   });
   const peer = await RawPeer.connect(network, listener.address);
   const multiplexer = await accepted;
+  const messages = (): string[] => deps.log.lines.map(({ message }) => message);
   try {
-    await test({ clock, peer, multiplexer, ids, closed });
+    await test({ clock, peer, multiplexer, ids, closed, messages });
   } finally {
     clock.release();
     multiplexer.fail(null);
@@ -172,18 +175,31 @@ for (const [title, makeNetwork] of ways) {
         assert.deepEqual(ids, idsTo(516));
       });
     });
+
+    it("logs why it is closed, if that is no orderly end", async () => {
+      await withScene(makeNetwork(), async ({ peer, multiplexer, closed, messages }) => {
+        peer.pause();
+        multiplexer.postError(FRAME_KINDS.error, 1, new Error("not read"));
+        await new SystemClock().sleep(20);
+        peer.destroy(); // With unread bytes: the system resets the connection.
+        const error = await closed;
+        assert.equal(error?.code, "CONNECTION_LOST");
+        assert.deepEqual(messages(), ["A connection was lost"]);
+      });
+    });
   });
 }
 
 describe("the close of a TCP connection that is read in several turns", () => {
   it("reads a burst to its end before it sees that the peer has closed the connection", async () => {
-    await withScene(new TcpNetwork(), async ({ peer, ids, closed }) => {
+    await withScene(new TcpNetwork(), async ({ peer, ids, closed, messages }) => {
       peer.send(burst(3000));
       peer.send(request(3001, 200_000), request(3002, 10, 300_000), request(3003, 65_000));
       peer.send(burst(1000, 3004));
       peer.close();
       assert.equal(await closed, null);
       assert.deepEqual(ids, idsTo(4003));
+      assert.deepEqual(messages(), [], "an orderly end");
     });
   });
 
