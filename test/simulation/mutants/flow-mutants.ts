@@ -141,4 +141,17 @@ export const FLOW_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inTest("test/client/write/upload-frames.test.ts"),
   },
+  {
+    name: "no-room-after-a-wait",
+    bug: "A connection that waits for its turn offers its whole buffer for the next read",
+    breaks: "shared/ports/network.ts: the array for the next bytes is not empty",
+    edits: [
+      {
+        file: "shared/wire/frame-reader.ts",
+        find: "Math.max(spareAt, this.#end + STAGING_SPARE_BYTES)",
+        replace: "this.#isWaiting ? undefined : spareAt",
+      },
+    ],
+    caughtBy: inTest("test/shared/wire/frame-reader.test.ts"),
+  },
 ];
