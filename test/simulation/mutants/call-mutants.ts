@@ -55,6 +55,32 @@ export const CALL_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/api/work-slices.test.ts"),
   },
   {
+    name: "attempt-with-a-deadline",
+    bug: "A call that waits at the leader is sent again after 5 s",
+    breaks: "docs/wire-protocol.md: an attempt at the leader has no deadline of its own",
+    edits: [
+      {
+        file: "shared/wire/leader-channel.ts",
+        find: "attemptTimeoutMs = Number.POSITIVE_INFINITY",
+        replace: "attemptTimeoutMs = 5_000",
+      },
+    ],
+    caughtBy: inTest("test/shared/wire/leader-channel.test.ts"),
+  },
+  {
+    name: "ended-wait-is-counted",
+    bug: "A large call that ended while it waited counts for its connection",
+    breaks: "each connection gets the same share of the large transactions",
+    edits: [
+      {
+        file: "master/api/transaction-admission.ts",
+        find: "if (this.#nextPlaces.get(connection) === place + bytes) this.#nextPlaces.set(connection, place);",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/api/transaction-admission.test.ts"),
+  },
+  {
     name: "cancelled-call-stays-queued",
     bug: "A call that is cancelled before its start keeps its place, with its request",
     breaks: "docs/operations.md: heads of requests in progress",
