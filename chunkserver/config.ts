@@ -46,7 +46,7 @@ export const chunkserverConfigSchema = v.strictObject({
    * starts at most once a day.
    */
   scrubPassDaysMax: v.optional(v.pipe(v.number(), v.minValue(0.001), v.maxValue(365)), 21),
-  /** Memory for the bodies of all writes. A write above this limit waits. */
+  /** Memory for the bodies of all writes. A write above this limit waits. `WriteAdmission` has a least value. */
   writeBytesInFlightMax: v.optional(v.pipe(bytesCountSchema, v.minValue(4 * MIB)), 256 * MIB),
   /** Memory for the read buffers of all readers. Readers wait when the limit is reached. */
   readBytesInFlightMax: v.optional(v.pipe(bytesCountSchema, v.minValue(4 * MIB)), 64 * MIB),

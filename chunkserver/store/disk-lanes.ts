@@ -70,6 +70,7 @@ class Lane {
   readonly #atOnceMax: number;
   readonly #options: DiskLanesOptions;
   readonly #running = new Set<RunningOperation>();
+  /** At most one operation for each open write, each read, and each step of the upkeep: their callers bound it. */
   readonly #queue: QueuedOperation[] = [];
   /** Places of running operations, and of those that start now. */
   #takenCount = 0;

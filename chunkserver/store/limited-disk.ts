@@ -3,7 +3,7 @@ import type { DiskLanes, DiskWork } from "./disk-lanes.ts";
 
 /**
  * A disk whose operations run in lanes: reads, writes with syncs, and upkeep. Reads that must come from
- * the disk (`CacheUse`) are those of upkeep.
+ * the disk (`CacheUse`) are those of upkeep. The index runs its commits in a fourth lane.
  */
 export class LimitedDisk implements Disk {
   readonly #disk: Disk;

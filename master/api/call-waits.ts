@@ -4,8 +4,8 @@ import type { Consensus } from "../consensus.ts";
 
 /*
  * The waits of a handler for the state. All calls that wait for one event resume in one turn of the event loop, so
- * each wait ends with `CallContext.turn`: see `TurnSlices`. Handlers have no other way to wait for the state
- * (test/lint/call-waits.test.ts).
+ * each wait ends with `CallContext.turn`: see `TurnSlices`. Handlers have no other way to wait for a read of the
+ * state (test/lint/call-waits.test.ts). After `propose` little work remains: a handler with more calls `turn`.
  */
 
 interface WaitDeps {

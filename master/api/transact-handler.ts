@@ -36,7 +36,7 @@ interface TransactionContext {
 /**
  * Registers the handler of `namespace.transact`. Each transaction of a call is a separate entry.
  * The transactions of a call are proposed in one turn, unless their work needs several. A large call waits
- * until those before it are applied, see `TransactionAdmission`: its work has not begun by then.
+ * while ADMITTED_BYTES_MAX of large calls are in progress. Its verification begins after that wait.
  */
 export function registerTransact(handlers: Handlers, deps: MasterDeps): void {
   const { consensus, env } = deps;

@@ -69,8 +69,8 @@ interface RecoveryDeps {
  * before: it is corrupt. Truncating there would drop votes and entries that this member has
  * acknowledged.
  *
- * Damage before the last two segments, or a sector there that the disk cannot read, leaves out the segments up to it (`RecoveredLog.leftOut`). The
- * caller decides whether the log may begin after them.
+ * Damage before the last two segments leaves out the segments up to it (`RecoveredLog.leftOut`). A sector that the
+ * disk cannot read counts as damage. The caller decides whether the log may begin after them.
  *
  * Of older segments with entries of one term only the headers are read (`hasSeveralTerms`).
  *

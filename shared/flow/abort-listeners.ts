@@ -1,5 +1,3 @@
-import { present } from "../base/assert.ts";
-
 /** The listeners of a signal that has some. */
 const listenersOf = new WeakMap<AbortSignal, AbortListeners>();
 
@@ -50,8 +48,8 @@ class AbortListeners {
     listenersOf.delete(this.#signal);
     const errors: unknown[] = [];
     for (const id of [...this.#listeners.keys()]) {
-      if (!this.#listeners.has(id)) continue;
-      const listener = present(this.#listeners.get(id), "the listener was not removed");
+      const listener = this.#listeners.get(id);
+      if (listener === undefined) continue;
       this.#listeners.delete(id);
       try {
         listener();

@@ -1,7 +1,7 @@
-/** Bounds a sum of bytes: of one connection, and of all connections of a server. */
+/** Bounds a sum of bytes: of one connection, and of all connections of one role. */
 export class ByteBudget {
   readonly #bytesMax: number;
-  /** The budget of all connections of a process, which contains this one. Null for that itself. */
+  /** The budget that all connections of one role share. Null if this is the shared budget. */
   readonly #total: ByteBudget | null;
   #bytes = 0;
 

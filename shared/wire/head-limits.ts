@@ -7,7 +7,7 @@ export const REQUEST_HEAD_BYTES_DEFAULT = 256 * 1024;
 export const REQUEST_WORK_DEFAULT = 50_000;
 /**
  * Memory of a decoded value, in bytes, however few bytes of the head it takes: an empty map takes one.
- * With the bytes of the head, this is at least what Node takes, except for small integers.
+ * With the bytes of the head, an upper bound of what Node allocates for the value; far too high for small integers.
  */
 const VALUE_BYTES = 64;
 /** Memory of bytes in addition: a typed array. */

@@ -21,7 +21,7 @@ export interface ServerCallOptions {
   readonly onExpired: (call: ServerCall) => void;
 }
 
-/** A call or a stream whose handler runs. */
+/** A call or a stream in progress. Its handler runs or waits for its turn. */
 export class ServerCall implements CallContext, Expirable {
   readonly peer: PeerIdentity;
   readonly peerAddress: string;

@@ -26,7 +26,7 @@ export class TurnSlices {
    * server with short parts need not observe each turn.
    */
   #sliceMs = 0;
-  /** Resolves in the turn after that in which the slice has ended. Null: it has not ended. */
+  /** Resolves in the turn of the event loop after the end of the slice. Null while the slice runs. */
   #turning: Promise<void> | null = null;
   #isInPart = false;
   /** Monotonic time at which the part that runs has begun. */
@@ -55,7 +55,9 @@ export class TurnSlices {
   }
 
   /**
-   * Calls `task` now, or while parts follow each other: after the last one of the slice, or after a long one.
+   * Outside of a part: calls `task` now. In a part: calls it when the slice ends, when no part waits, or when a part
+   * took LONG_PART_MS.
+   *
    * One write then contains the answers of many short parts, so that their callers continue together and their
    * next calls share messages and log writes. A long answer leaves before the next part starts: its caller
    * processes it at the same time.
