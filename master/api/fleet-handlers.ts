@@ -11,7 +11,6 @@ import {
   FEATURE_LEVEL_UNREADABLE,
 } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
-import { confirmRead } from "./call-waits.ts";
 import { missingKeys, secretsOf } from "./chunk-keys.ts";
 import { clusterStatus, masterStatusOf, type StatusDeps } from "./cluster-status.ts";
 import { verdictsOf } from "./confirm-chunks.ts";
@@ -23,6 +22,7 @@ import {
 } from "./enrolment.ts";
 import {
   beginTerm,
+  confirmedState,
   type MasterDeps,
   propose,
   requireFacts,
@@ -45,35 +45,27 @@ export function registerFleetHandlers(handlers: Handlers, deps: MasterDeps & Sta
   registerCopyQuestions(handlers, deps);
   handlers.onCall(api.status, async (request, context) => {
     request.release();
-    requireLeader(deps.consensus);
-    await confirmRead(deps, context);
-    beginTerm(deps);
+    await confirmedState(deps, context);
     return clusterStatus(deps, context);
   });
   handlers.onCall(api.trimHistory, async (request, context) => {
     request.release();
-    requireLeader(deps.consensus);
+    requireLeader(deps.consensus); // No confirmed read: each change is a proposal.
     return trimHistory(deps, context);
   });
   handlers.onCall(api.removeServer, async (request, context) => {
     request.release();
-    requireLeader(deps.consensus);
-    await confirmRead(deps, context);
-    beginTerm(deps);
+    await confirmedState(deps, context);
     return await removeServer(deps, request.head);
   });
   handlers.onCall(enrolmentStatus, async (request, context) => {
     request.release();
-    requireLeader(deps.consensus);
-    await confirmRead(deps, context);
-    beginTerm(deps);
+    await confirmedState(deps, context);
     return statusOfEnrolment(deps);
   });
   handlers.onCall(changeEnrolment, async (request, context) => {
     request.release();
-    requireLeader(deps.consensus);
-    await confirmRead(deps, context);
-    beginTerm(deps);
+    await confirmedState(deps, context);
     return await performEnrolmentChange(deps, request.head.change, context);
   });
   handlers.onCall(api.memberStatus, async (request) => {
@@ -170,9 +162,7 @@ function registerCopyQuestions(handlers: Handlers, deps: MasterDeps): void {
   const confirm = async (serverId: ServerId, context: CallContext): Promise<Namespace> => {
     requireLeader(deps.consensus);
     deps.registrations.check(context.peer, serverId);
-    await confirmRead(deps, context);
-    beginTerm(deps);
-    return deps.namespace();
+    return await confirmedState(deps, context);
   };
   handlers.onCall(api.confirmChunks, async (request, context) => {
     request.release();

@@ -15,6 +15,7 @@ import { COST_HINT, checkLeastCost } from "../namespace/cost.ts";
 import { checkLevel, FEATURE_LEVEL_COST } from "../namespace/feature-levels.ts";
 import type { Namespace } from "../namespace/namespace.ts";
 import { errorOfRefused } from "../namespace/refused-answer.ts";
+import { confirmRead, type WaitContext } from "./call-waits.ts";
 import type { Registrations } from "./registrations.ts";
 
 /** Dependencies of the handlers of a master. */
@@ -116,6 +117,19 @@ export function requireLeader(consensus: Consensus): void {
  */
 export function beginTerm({ consensus, fleet, namespace }: MasterDeps): void {
   fleet.beginTerm(consensus.status().term, () => namespace().servers());
+}
+
+/**
+ * Resolves in a turn of the caller with the state of the leader. It includes every write that was acknowledged before the
+ * call, and the fleet is observed.
+ *
+ * @throws {AshlarError} the errors of `requireLeader` and of `confirmRead`
+ */
+export async function confirmedState(deps: MasterDeps, context: WaitContext): Promise<Namespace> {
+  requireLeader(deps.consensus);
+  await confirmRead(deps, context);
+  beginTerm(deps);
+  return deps.namespace();
 }
 
 /**

@@ -18,7 +18,7 @@ export interface MastersDeps {
 
 /**
  * Registers the handlers of `shared/protocol/masters-api`: status and changes of the membership, the
- * end of an upgrade, and the time of the cluster.
+ * end of an upgrade, and the time of the cluster. Changes need no confirmed read: each of them is a proposal.
  */
 export function registerMastersHandlers(handlers: Handlers, deps: MastersDeps): void {
   const { consensus, finalizeUpgrade, resetClock } = deps;
