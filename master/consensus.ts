@@ -73,7 +73,7 @@ export interface Applied {
 }
 
 /** The messages of a member are refused, and replication with it makes no progress. */
-export interface Refusal {
+export interface ReplicationRefusal {
   /** Time since the first refused message after the last progress. */
   readonly forMs: number;
   /** The expected and the actual value, as a part of a sentence. */
@@ -109,7 +109,7 @@ export interface ConsensusStatus {
    * Why this member refuses the messages of its leader, and so does not follow it. Null if it does not
    * refuse them.
    */
-  readonly refusal: Refusal | null;
+  readonly refusal: ReplicationRefusal | null;
   /** Known addresses of all masters. */
   readonly masters: readonly string[];
   /** Addresses of those masters that are learners, as of the applied entries. */
@@ -157,6 +157,6 @@ export interface MemberStatus {
     /** Whether a message of the member arrived within the last election timeout. */
     readonly isActive: boolean;
     /** Why the messages of the member are refused. Null if they are not. */
-    readonly refusal: Refusal | null;
+    readonly refusal: ReplicationRefusal | null;
   } | null;
 }

@@ -44,10 +44,10 @@ interface QueuedOperation {
  * kind are held by hung ones.
  */
 export class DiskLanes {
-  readonly #lanes: Readonly<Record<DiskWork, Lane>>;
+  readonly #lanes: Readonly<Record<DiskWork, DiskLane>>;
 
   constructor(options: DiskLanesOptions) {
-    const lane = (work: DiskWork): Lane => new Lane(AT_ONCE_MAX[work], options);
+    const lane = (work: DiskWork): DiskLane => new DiskLane(AT_ONCE_MAX[work], options);
     this.#lanes = {
       read: lane("read"),
       write: lane("write"),
@@ -66,7 +66,7 @@ export class DiskLanes {
   }
 }
 
-class Lane {
+class DiskLane {
   readonly #atOnceMax: number;
   readonly #options: DiskLanesOptions;
   readonly #running = new Set<RunningOperation>();

@@ -2,14 +2,14 @@ import { assert } from "../../shared/base/assert.ts";
 import { grantOrAbort } from "../../shared/flow/grant-or-abort.ts";
 import type { CallContext } from "../../shared/wire/rpc.ts";
 
-/** Most connections whose shares are counted. With more of them, all start at the same place again. */
+/** Most connections whose shares are counted. With more of them, all start at the virtual time again. */
 const CONNECTIONS_MAX = 32_768;
 
 /** A call that waits. */
 interface Waiting {
   readonly bytes: number;
   readonly connection: string;
-  readonly place: number;
+  readonly startTag: number;
   readonly onAdmitted: (release: () => void) => void;
 }
 
@@ -25,12 +25,14 @@ interface Waiting {
 export class TransactionAdmission {
   readonly #bytesMax: number;
   #bytes = 0;
-  /** Ascending by their places. */
+  /** Ascending by their start tags. */
   readonly #waiting: Waiting[] = [];
-  /** Place of the last admitted call. A place is a number of bytes of one connection. */
-  #admittedPlace = 0;
-  /** The next place of a connection, if it is after `#admittedPlace`. */
-  readonly #nextPlaces = new Map<string, number>();
+  /**
+   * Virtual time of the queue in bytes of one connection (Goyal 1996, §2): the largest start tag of the admitted calls.
+   */
+  #virtualTime = 0;
+  /** Finish tag of the last call of a connection, if it is after `#virtualTime`. */
+  readonly #finishTags = new Map<string, number>();
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
@@ -62,35 +64,37 @@ export class TransactionAdmission {
 
   #wait(bytes: number, { peerAddress, signal }: CallContext): Promise<() => void> {
     return grantOrAbort(signal, (onAdmitted) => {
-      const place = this.#takePlace(peerAddress, bytes);
-      const waiting = { bytes, connection: peerAddress, place, onAdmitted };
+      const startTag = this.#takeStartTag(peerAddress, bytes);
+      const waiting = { bytes, connection: peerAddress, startTag, onAdmitted };
       this.#enqueue(waiting);
       return () => this.#leave(waiting);
     });
   }
 
-  #takePlace(connection: string, bytes: number): number {
-    if (this.#nextPlaces.size > CONNECTIONS_MAX) this.#nextPlaces.clear();
-    const place = Math.max(this.#admittedPlace, this.#nextPlaces.get(connection) ?? 0);
-    this.#nextPlaces.set(connection, place + bytes);
-    return place;
+  #takeStartTag(connection: string, bytes: number): number {
+    if (this.#finishTags.size > CONNECTIONS_MAX) this.#finishTags.clear();
+    const startTag = Math.max(this.#virtualTime, this.#finishTags.get(connection) ?? 0);
+    this.#finishTags.set(connection, startTag + bytes);
+    return startTag;
   }
 
   #enqueue(waiting: Waiting): void {
     let position = this.#waiting.length;
-    while (position > 0 && this.#placeAt(position - 1) > waiting.place) position -= 1;
+    while (position > 0 && this.#startTagAt(position - 1) > waiting.startTag) position -= 1;
     this.#waiting.splice(position, 0, waiting);
   }
 
-  #placeAt(position: number): number {
-    return this.#waiting[position]?.place ?? 0;
+  #startTagAt(position: number): number {
+    return this.#waiting[position]?.startTag ?? 0;
   }
 
   #leave(waiting: Waiting): void {
-    const { connection, place, bytes } = waiting;
+    const { connection, startTag, bytes } = waiting;
     this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-    // The next call of the connection takes the place, unless calls after this one have theirs already.
-    if (this.#nextPlaces.get(connection) === place + bytes) this.#nextPlaces.set(connection, place);
+    // The next call of the connection takes the start tag, unless calls after this one have theirs already.
+    if (this.#finishTags.get(connection) === startTag + bytes) {
+      this.#finishTags.set(connection, startTag);
+    }
     this.#admitWaiting();
   }
 
@@ -112,10 +116,10 @@ export class TransactionAdmission {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
       if (!this.#fits(first.bytes)) return;
       this.#waiting.shift();
-      this.#admittedPlace = Math.max(this.#admittedPlace, first.place);
+      this.#virtualTime = Math.max(this.#virtualTime, first.startTag);
       first.onAdmitted(this.#begin(first.bytes));
     }
-    // No call waits: every connection starts at the same place again.
-    this.#nextPlaces.clear();
+    // No call waits: every connection starts at the virtual time again.
+    this.#finishTags.clear();
   }
 }

@@ -3,7 +3,7 @@ import type { LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
 import { LogPace } from "../../shared/flow/log-pace.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
-import type { Refusal } from "../consensus.ts";
+import type { ReplicationRefusal } from "../consensus.ts";
 import { entriesLost } from "../lost-entries.ts";
 import type { Violation } from "../raft/check-message.ts";
 import type { Message } from "../raft/messages.ts";
@@ -69,7 +69,7 @@ export class RefusedMessages {
    * Returns why the messages of a member are refused. Null unless they have been refused for
    * REFUSED_MS_MIN without progress: a member that is slow or silent is not refused.
    */
-  refusalOf(member: MemberId): Refusal | null {
+  refusalOf(member: MemberId): ReplicationRefusal | null {
     const episode = this.#episodes.get(member);
     if (episode === undefined) return null;
     const nowMs = this.#options.clock.monotonicMs();

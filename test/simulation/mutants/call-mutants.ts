@@ -74,7 +74,7 @@ export const CALL_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/api/transaction-admission.ts",
-        find: "if (this.#nextPlaces.get(connection) === place + bytes) this.#nextPlaces.set(connection, place);",
+        find: "if (this.#finishTags.get(connection) === startTag + bytes) {\n      this.#finishTags.set(connection, startTag);\n    }",
         replace: "",
       },
     ],
