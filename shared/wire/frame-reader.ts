@@ -205,12 +205,12 @@ export class FrameReader implements Omit<LinkReceiver, "onClosed"> {
     this.#start = 0;
   }
 
-  /** Reads a frame to its end. Returns false if more bytes or a slab are needed first. */
+  /** Reads a frame to its end. Returns false if no bytes are left, or if more bytes or a slab are needed first. */
   readonly #readFrame = (): boolean => {
     do {
       if (this.#isStopped || !this.#step()) return false;
     } while (this.#header !== null || this.#target !== null);
-    return true;
+    return this.#start < this.#end;
   };
 
   #waitForTurn({ slices, lane }: ReadTurns): void {
