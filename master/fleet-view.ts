@@ -39,6 +39,12 @@ export interface FleetView {
   liveness(serverId: ServerId): Liveness;
   /** Returns whether the copies on the server count as live. */
   isAvailable(serverId: ServerId): boolean;
+  /**
+   * Returns whether the copies on the server certainly count: it is live, and a heartbeat in this term says that its
+   * disk works. The condition for each decision that drops a copy because there are others: a new leader presumes that
+   * every recorded server is available.
+   */
+  hasCertainCopies(serverId: ServerId): boolean;
   /** Forgets a server that was removed from the cluster. */
   remove(serverId: ServerId): void;
   /**
@@ -129,9 +135,10 @@ export interface RepairView {
   /** Records that a copy succeeded or failed. The caller proposes the entry that adds the copy. */
   recordCopyResult(serverId: ServerId, chunkId: ChunkId): void;
   /**
-   * Returns whether a copy that the state does not record is wanted: too few of the recorded copies
-   * are on live servers. If so, the server gets an order to copy the chunk. It then verifies its copy
-   * and reports it under a newer intent, so that an earlier verdict about the copy does not apply.
+   * Returns whether a copy that the state does not record must be kept: too few of the recorded copies
+   * are on servers where they certainly count. If too few are on live servers, the server gets an order to copy the
+   * chunk. It then verifies its copy and reports it under a newer intent, so that an earlier verdict about the
+   * copy does not apply.
    */
   adoptCopy(state: RepairState, serverId: ServerId, chunkId: ChunkId): boolean;
   /** Number of chunks with too few copies, and of those without a live copy (`lost`). */

@@ -20,6 +20,7 @@ import { type MasterDeps, propose } from "./api/leader-context.ts";
 import { registerMastersHandlers } from "./api/masters-handlers.ts";
 import { registerNamespaceHandlers } from "./api/namespace-handlers.ts";
 import { Registrations } from "./api/registrations.ts";
+import { ServerRemoval } from "./api/server-removal.ts";
 import { type MasterConfig, membersOf } from "./config.ts";
 import type { ConsensusStatus } from "./consensus.ts";
 import type { Driver, DriverLimits, DriverOptions } from "./driver/driver.ts";
@@ -278,6 +279,7 @@ function makeDeps(
     state: namespace,
     fleet: registry,
     registrations: new Registrations(),
+    removal: new ServerRemoval(clock),
     registry,
     repair: new Repair({ registry, clock, log, limits }),
     sessions: new SessionMonitor({ idleMsMax: config.sessionIdleMsMax }),

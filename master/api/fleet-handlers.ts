@@ -5,6 +5,7 @@ import { changeEnrolment, enrolmentStatus } from "../../shared/protocol/enrolmen
 import * as api from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
+import type { DropReplicas } from "../namespace/command.ts";
 import {
   FEATURE_LEVEL_LOST_INTENT,
   FEATURE_LEVEL_MAX,
@@ -270,7 +271,7 @@ async function recordLosses(
     const loss = { chunkId, serverId, reason };
     return isCompared && intentIndex !== undefined ? { ...loss, intentIndex } : loss;
   });
-  for (const some of batchesOf(items)) await propose(deps, { kind: "drop-replicas", items: some });
+  for (const some of batchesOf(items)) await dropReplicas(deps, some);
 }
 
 /**
@@ -295,11 +296,16 @@ async function recordUnreadable(
       namespace
         .chunk(chunkId)
         ?.replicas.some(
-          (other) => other.serverId !== serverId && deps.fleet.isAvailable(other.serverId),
+          (other) => other.serverId !== serverId && deps.fleet.hasCertainCopies(other.serverId),
         ),
     )
     .map((copy) => ({ ...copy, serverId, isUnreadable: true }));
-  if (items.length > 0) await propose(deps, { kind: "drop-replicas", items });
+  if (items.length > 0) await dropReplicas(deps, items);
+}
+
+/** Removes copies from the records. A removal of a server must not count on them: see `ServerRemoval`. */
+function dropReplicas(deps: MasterDeps, items: DropReplicas["items"]): Promise<unknown> {
+  return deps.removal.whileDropping(() => propose(deps, { kind: "drop-replicas", items }));
 }
 
 /** Returns whether a report of a loss removes only replicas that were sealed before it. */

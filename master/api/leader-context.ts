@@ -17,6 +17,7 @@ import type { Namespace } from "../namespace/namespace.ts";
 import { errorOfRefused } from "../namespace/refused-answer.ts";
 import { confirmRead, type WaitContext } from "./call-waits.ts";
 import type { Registrations } from "./registrations.ts";
+import type { ServerRemoval } from "./server-removal.ts";
 
 /** Dependencies of the handlers of a master. */
 export interface MasterDeps {
@@ -26,6 +27,7 @@ export interface MasterDeps {
   readonly namespace: () => Namespace;
   readonly fleet: FleetView;
   readonly registrations: Registrations;
+  readonly removal: ServerRemoval;
   /** Returns whether a new cluster is about to get its feature level: chunkservers wait until then. */
   readonly isFounding: () => boolean;
   readonly repair: RepairView;

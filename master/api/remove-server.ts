@@ -2,6 +2,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId, ServerId } from "../../shared/base/ids.ts";
 import type { removeServer as method } from "../../shared/protocol/fleet-api.ts";
 import { type MasterDeps, propose } from "./leader-context.ts";
+import type { RemovalCheck } from "./server-removal.ts";
 
 /** Chunks that one call checks. Takes a few ms. */
 const CHECKED_PER_CALL = 500;
@@ -12,28 +13,46 @@ type Request = ReturnType<(typeof method)["parseRequest"]>;
 type Response = ReturnType<(typeof method)["parseResponse"]>;
 
 /**
- * Checks the next chunks of a server, and removes the server after the last one.
+ * Checks the next chunks of a server, and removes the server after the last one. The check starts again if what it
+ * found does not hold at its end, or if another leader began it.
  *
- * @throws {AshlarError} NOT_FOUND, PRECONDITION_FAILED, VERSION_MISMATCH below the feature level of
- *   the command
+ * @throws {AshlarError} NOT_FOUND, PRECONDITION_FAILED, CHANGE_UNDER_WAY, UNAVAILABLE, VERSION_MISMATCH below the
+ *   feature level of the command
  */
 export async function removeServer(deps: MasterDeps, request: Request): Promise<Response> {
   const { serverId, isForced } = request;
+  const { fleet, removal } = deps;
   const namespace = deps.namespace();
   if (namespace.isServerRemoved(serverId)) {
     return { isRemoved: true, checkedTo: null, missingCount: 0 };
   }
   checkServer(deps, serverId, isForced);
-  const page = namespace.chunksOfServer(serverId, request.checkedTo, CHECKED_PER_CALL);
-  const lacking = page.filter((chunkId) => lacksCopies(deps, chunkId, request));
-  const missingCount = request.missingCount + lacking.length;
-  const checkedTo = page.at(-1) ?? request.checkedTo;
-  if (page.length === CHECKED_PER_CALL) return { isRemoved: false, checkedTo, missingCount };
-  if (missingCount > 0) throw lacksCopiesError(serverId, missingCount, isForced);
-  await propose(deps, { kind: "remove-server", serverId, recordsMax: RECORDS_MAX });
-  deps.fleet.remove(serverId);
+  const check = removal.continue({ ...request, term: deps.consensus.status().term });
+  const page = namespace.chunksOfServer(serverId, check.checkedTo, CHECKED_PER_CALL);
+  for (const chunkId of page) countCopies(deps, chunkId, check);
+  check.checkedTo = page.at(-1) ?? check.checkedTo;
+  if (page.length === CHECKED_PER_CALL) return responseOf(check);
+  if (check.missingCount > 0) {
+    removal.end(check);
+    throw lacksCopiesError(serverId, check.missingCount, isForced);
+  }
+  if (!removal.holds(check, (other) => fleet.hasCertainCopies(other))) {
+    removal.restart(check);
+    return responseOf(check);
+  }
+  try {
+    // In the turn of `holds`: see `ServerRemoval`.
+    await propose(deps, { kind: "remove-server", serverId, recordsMax: RECORDS_MAX });
+  } finally {
+    removal.end(check);
+  }
+  fleet.remove(serverId);
   deps.env.log.info("A chunkserver was removed from the cluster", { serverId });
-  return { isRemoved: true, checkedTo, missingCount };
+  return { isRemoved: true, checkedTo: null, missingCount: 0 };
+}
+
+function responseOf({ checkedTo, missingCount }: RemovalCheck): Response {
+  return { isRemoved: false, checkedTo, missingCount };
 }
 
 /** @throws {AshlarError} NOT_FOUND, PRECONDITION_FAILED */
@@ -53,14 +72,19 @@ function checkServer(deps: MasterDeps, serverId: ServerId, isForced: boolean): v
   );
 }
 
-/** Returns whether a chunk has too few copies on other available servers. */
-function lacksCopies(deps: MasterDeps, chunkId: ChunkId, { serverId, isForced }: Request): boolean {
-  const chunk = deps.namespace().chunk(chunkId);
-  if (chunk === undefined) return false;
-  const others = chunk.replicas.filter(
-    (replica) => replica.serverId !== serverId && deps.fleet.isAvailable(replica.serverId),
-  );
-  return others.length < (isForced ? 1 : chunk.copiesWanted);
+/** Counts the copies of a chunk on other servers, and notes whether there are too few. */
+function countCopies(
+  { fleet, namespace }: MasterDeps,
+  chunkId: ChunkId,
+  check: RemovalCheck,
+): void {
+  const chunk = namespace().chunk(chunkId);
+  if (chunk === undefined) return;
+  const others = chunk.replicas
+    .map((replica) => replica.serverId)
+    .filter((other) => other !== check.serverId && fleet.hasCertainCopies(other));
+  if (others.length < (check.isForced ? 1 : chunk.copiesWanted)) check.missingCount += 1;
+  for (const other of others) check.countedServers.add(other);
 }
 
 function lacksCopiesError(
@@ -75,7 +99,7 @@ function lacksCopiesError(
     {
       details: { missingCount },
       hint: isForced
-        ? "ashlar verify names the files without a readable copy: remove or restore them first"
+        ? "ashlar verify names the files without a readable copy: remove or restore them first. After a change of leader, wait until the other chunkservers are live (ashlar status)"
         : "Wait for repair (ashlar status), or pass --force to accept chunks that have one copy elsewhere",
     },
   );

@@ -33,6 +33,8 @@ interface RegisteredServer {
    * message yet.
    */
   lastContactMs: number | null;
+  /** Listening time of the last heartbeat, which says whether the disk works. Null if there was none. */
+  lastHeartbeatMs: number | null;
   /** Whether the server announced a graceful stop. */
   isShutDown: boolean;
   /** Whether its messages have been refused since the last one that was accepted. */
@@ -141,6 +143,7 @@ export class Registry implements FleetView {
     server.chunkCount = heartbeat.chunkCount;
     server.activeWrites = heartbeat.activeWrites;
     server.lastContactMs = this.#listeningMs();
+    server.lastHeartbeatMs = server.lastContactMs;
     server.isShutDown = false;
     server.isRefused = false;
     this.#updatePlacement(server);
@@ -175,6 +178,13 @@ export class Registry implements FleetView {
    */
   isAvailable(serverId: ServerId): boolean {
     return this.isReachable(serverId) && this.#servers.get(serverId)?.isDiskFailed === false;
+  }
+
+  hasCertainCopies(serverId: ServerId): boolean {
+    const server = this.#servers.get(serverId);
+    if (server === undefined || server.isDiskFailed || this.liveness(serverId) !== "live")
+      return false;
+    return server.lastHeartbeatMs !== null && server.lastHeartbeatMs >= this.#termStartedMs;
   }
 
   /** Returns whether the server can send its copies. The copies on a failed disk may be readable. */
@@ -280,6 +290,7 @@ export class Registry implements FleetView {
       capabilities: new Set(),
       activeWrites: 0,
       lastContactMs: null,
+      lastHeartbeatMs: null,
       isShutDown: false,
       isRefused: false,
     };

@@ -6,6 +6,7 @@ import type { Order } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { RepairChunk, RepairState, RepairView } from "../fleet-view.ts";
 import {
+  areCopiesCertain,
   type ChunkCopies,
   classOf,
   copiesMissing,
@@ -110,10 +111,8 @@ export class Repair implements RepairView {
     for (const chunkId of this.#orders.chunks()) {
       if (!this.#waiting.has(chunkId)) underReplicated += 1;
     }
-    return {
-      underReplicated,
-      lost: this.#waiting.unreadableCount + this.#scans.unreadableSkippedCount,
-    };
+    const lost = this.#waiting.unreadableCount + this.#scans.unreadableSkippedCount;
+    return { underReplicated, lost };
   }
 
   get isScanComplete(): boolean {
@@ -174,7 +173,8 @@ export class Repair implements RepairView {
 
   adoptCopy(state: RepairState, serverId: ServerId, chunkId: ChunkId): boolean {
     const copies = this.#copiesOf(state, chunkId);
-    if (copies === null || copiesMissing(copies) === 0) return false;
+    if (copies === null) return false;
+    if (copiesMissing(copies) === 0) return !areCopiesCertain(copies, this.#registry);
     const target = this.#registry.location(serverId);
     const isRoom = this.#orders.count < this.#copiesTotal;
     const isNew = !copies.holders.includes(serverId) && !this.#orders.has(serverId, chunkId);

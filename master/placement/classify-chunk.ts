@@ -80,6 +80,15 @@ export function copiesMissing({ copiesWanted, live }: ChunkCopies): number {
   return Math.max(0, copiesWanted - live.length);
 }
 
+/** Returns whether the wanted number of copies certainly counts: see `FleetView.hasCertainCopies`. */
+export function areCopiesCertain(
+  { live, copiesWanted }: ChunkCopies,
+  servers: { hasCertainCopies(serverId: ServerId): boolean },
+): boolean {
+  const certain = live.filter(({ serverId }) => servers.hasCertainCopies(serverId));
+  return certain.length >= copiesWanted;
+}
+
 /** Returns the servers from which a copy can be made. A failed disk only if there is no other. */
 export function sourcesOf({ live, failing }: ChunkCopies): readonly ServerLocation[] {
   return live.length > 0 ? live : failing;

@@ -26,7 +26,7 @@ async function leaderWithChunk(holders: readonly string[] = ["s1", "s2"]) {
   const leader = await TestLeader.start(machine, SERVERS);
   const ask = (server: string, name = "a"): Promise<string> =>
     leader.ask(server, { name, intentIndex });
-  return { machine, repair: leader.repair, intentIndex, ask };
+  return { machine, leader, repair: leader.repair, intentIndex, ask };
 }
 
 describe("fleet.confirm-chunks", () => {
@@ -54,6 +54,20 @@ describe("fleet.confirm-chunks", () => {
     machine.apply({ kind: "raise-intent-floor", floor: machine.index });
     assert.equal(await ask("s4"), "unknown");
     assert.equal(await ask("s4", "b"), "unknown");
+  });
+});
+
+describe("a copy that is not recorded, after a change of leader", () => {
+  it("is kept until heartbeats have come from enough servers with recorded copies", async () => {
+    const { machine, leader, repair, ask } = await leaderWithChunk(["s1", "s2", "s3"]);
+    machine.apply({ kind: "raise-intent-floor", floor: machine.index });
+    await leader.leadAgain();
+    assert.equal(await ask("s4"), "undecided", "the recorded servers may be dead");
+    for (const name of ["s1", "s2"]) leader.hear(name);
+    assert.equal(await ask("s4"), "undecided");
+    assert.deepEqual(repair.ordersFor(serverId("s4")), [], "no copy is missing yet");
+    leader.hear("s3");
+    assert.equal(await ask("s4"), "unknown");
   });
 });
 

@@ -1,5 +1,6 @@
 import { registerFleetHandlers } from "../../../master/api/fleet-handlers.ts";
 import { Registrations } from "../../../master/api/registrations.ts";
+import { ServerRemoval } from "../../../master/api/server-removal.ts";
 import { Registry } from "../../../master/fleet/registry.ts";
 import { decodeCommand } from "../../../master/namespace/command-encoding.ts";
 import * as api from "../../../shared/protocol/fleet-api.ts";
@@ -64,7 +65,11 @@ export class FleetLeader {
     const deps = {
       ...{ consensus, fleet: this.registry, namespace: () => machine.namespace },
       ...{ env: { log, clock, hasher, random }, nowMs: () => machine.nowMs },
-      ...{ registrations: new Registrations(), isFounding: () => this.isFounding },
+      ...{
+        registrations: new Registrations(),
+        removal: new ServerRemoval(clock),
+        isFounding: () => this.isFounding,
+      },
       repair: { ordersFor: () => [], recordCopyResult: () => {}, adoptCopy: () => false },
     };
     const onCall = (method: { readonly name: string }, handler: never) =>

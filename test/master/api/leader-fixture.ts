@@ -10,6 +10,7 @@ import { CallContexts } from "../../support/call-contexts.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { chunkId, serverId, type TestStateMachine } from "../namespace/harness.ts";
+import { heartbeatOf } from "./fleet-fixture.ts";
 
 const SPACE = { totalBytes: 1e12, availableBytes: 1e12, usedBytes: 0 };
 
@@ -19,11 +20,13 @@ export class TestLeader {
   readonly #registrations = new Registrations();
   readonly #registry: Registry;
   readonly #contexts: CallContexts;
+  readonly #clock = new VirtualClock();
+  #term = 1;
   readonly #handlers = new Map<string, CallHandler<unknown, unknown>>();
 
   private constructor(machine: TestStateMachine) {
-    const times = { suspectMs: 1, deadMs: 2, repairDelayMs: 3, repairDelayStoppedMs: 4 };
-    const clock = new VirtualClock();
+    const times = { suspectMs: 10, deadMs: 20, repairDelayMs: 3, repairDelayStoppedMs: 4 };
+    const clock = this.#clock;
     this.#contexts = new CallContexts(clock);
     const registry = new Registry({ clock, random: new SeededRandom(1), times });
     this.#registry = registry;
@@ -32,7 +35,7 @@ export class TestLeader {
       ...{ massLossShare: 0.5, racksMin: 1 },
     };
     this.repair = new Repair({ registry, clock, log: quietLog, limits });
-    const status = () => ({ role: "leader", isReady: true, term: 1 });
+    const status = () => ({ role: "leader", isReady: true, term: this.#term });
     const consensus = { status, confirmRead: async () => machine.index };
     const namespace = () => machine.namespace;
     const registrations = this.#registrations;
@@ -50,8 +53,23 @@ export class TestLeader {
     for (const name of names) {
       const location = { serverId: serverId(name), address: `${name}:1`, host: name, rack: "r" };
       leader.#registry.recordRegistration(location, SPACE);
+      leader.hear(name);
     }
     return leader;
+  }
+
+  /** Receives a heartbeat of a server that has registered. */
+  hear(name: string): void {
+    this.#registry.recordHeartbeat(heartbeatOf(name));
+  }
+
+  /** Leads again, after another leader. Every recorded server is presumed to be alive. */
+  async leadAgain(): Promise<void> {
+    await this.#clock.advance(1);
+    this.#term += 1;
+    this.#registry.beginTerm(this.#term, () =>
+      this.#registry.servers().map(({ location }) => location),
+    );
   }
 
   /** Asks, as server `server`, about its copy of a chunk. */

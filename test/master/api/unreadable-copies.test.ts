@@ -17,7 +17,11 @@ import { connectionOf, FleetLeader, heartbeatOf } from "./fleet-fixture.ts";
 const SERVERS = ["s1", "s2", "s3"];
 
 /** A leader whose state has the chunk "a" on three servers, of which `live` have registered. */
-async function makeLeader(live = SERVERS, level = FEATURE_LEVEL_UNREADABLE) {
+async function makeLeader(
+  live: readonly string[] = SERVERS,
+  level = FEATURE_LEVEL_UNREADABLE,
+  heard = live,
+) {
   const machine = await TestStateMachine.make();
   machine.apply(raiseTo(level));
   machine.apply({ kind: "change-enrolment", nowMs: machine.nowMs, change: { kind: "open" } });
@@ -30,6 +34,7 @@ async function makeLeader(live = SERVERS, level = FEATURE_LEVEL_UNREADABLE) {
   machine.run({ kind: "put", target: at("/f"), content, replace: false, ...OWNER });
   const beat = (name: string, more: Partial<HeartbeatRequest>) =>
     leader.call(connection(name), heartbeat, { ...heartbeatOf(name), ...more });
+  for (const name of heard) await beat(name, {});
   const report = (name: string) =>
     beat(name, { unreadable: [{ chunkId: chunkId("a"), reason: "EIO", intentIndex }] });
   const holders = () =>
@@ -45,6 +50,18 @@ describe("the report of a copy that a disk cannot read", () => {
     await report("s1");
     assert.deepEqual(holders(), ids("s2", "s3"));
     assert.match(String(leader.log.lines.at(-1)?.message), /cannot read some of its replicas/);
+  });
+
+  it("does not end it before heartbeats say that the disks of the others work", async () => {
+    const { report, beat, holders } = await makeLeader(SERVERS, FEATURE_LEVEL_UNREADABLE, ["s1"]);
+    await report("s1");
+    assert.deepEqual(holders(), ids(...SERVERS));
+    await beat("s2", { isDiskFailed: true });
+    await report("s1");
+    assert.deepEqual(holders(), ids(...SERVERS));
+    await beat("s3", {});
+    await report("s1");
+    assert.deepEqual(holders(), ids("s2", "s3"));
   });
 
   it("shows the number of such copies of each server", async () => {

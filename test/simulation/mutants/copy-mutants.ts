@@ -152,4 +152,43 @@ export const COPY_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inTest("test/chunkserver/packed-files.test.ts"),
   },
+  {
+    name: "presumed-servers-count",
+    bug: "A new leader counts copies on recorded servers without a heartbeat, and drops others",
+    breaks: "No good copy is deleted while fewer than the wanted number are proven",
+    edits: [
+      {
+        file: "master/fleet/registry.ts",
+        find: "return server.lastHeartbeatMs !== null && server.lastHeartbeatMs >= this.#termStartedMs;",
+        replace: "return true;",
+      },
+    ],
+    caughtBy: inTest("test/master/api/confirm-chunks.test.ts"),
+  },
+  {
+    name: "removals-count-on-each-other",
+    bug: "Two chunkservers are removed at the same time, each because the other one has the copies",
+    breaks: "A removal leaves each chunk at least one copy on another server",
+    edits: [
+      {
+        file: "master/api/server-removal.ts",
+        find: "if (check !== null && check.serverId !== serverId) throw otherRemoval",
+        replace: "if (check?.serverId === serverId && check.term < 0) throw otherRemoval",
+      },
+    ],
+    caughtBy: inTest("test/master/api/remove-server.test.ts"),
+  },
+  {
+    name: "removal-check-not-repeated",
+    bug: "A chunkserver is removed although a copy was lost after it was counted",
+    breaks: "A removal leaves each chunk at least one copy on another server",
+    edits: [
+      {
+        file: "master/api/server-removal.ts",
+        find: "check.dropsBefore === null || check.dropsBefore !== this.#drops()",
+        replace: "check.dropsBefore === this.#dropsBegun + 1",
+      },
+    ],
+    caughtBy: inTest("test/master/api/remove-server.test.ts"),
+  },
 ];
