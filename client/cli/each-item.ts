@@ -89,23 +89,27 @@ export async function forEachItem<Item>(
   failures.end();
 }
 
-/** Returns the number of files that a command transfers at the same time by default. */
-export function defaultParallel(cpuCount: number): number {
-  return Math.min(8, 2 * cpuCount);
+/** Options of `forEachItemParallel`. */
+export interface ParallelOptions<Item> {
+  /** The sum of the weights of the items that run at the same time. */
+  readonly weightMax: number;
+  /** Returns the weight of an item, 1 to `weightMax`. */
+  readonly weightOf: (item: Item) => number;
+  readonly task: (item: Item) => Promise<void>;
 }
 
 /**
- * Runs `task` for each item as `forEachItem` does, at most `parallel` at the same time. The next
- * item is read only when a task can start.
+ * Runs `task` for each item as `forEachItem` does, several at the same time. The items start in their
+ * order, each when its weight fits. The next item is read only when an item of weight 1 could start.
  *
  * @throws the failure of a single item; {PartialFailure} if some of several failed
  */
 export async function forEachItemParallel<Item>(
   context: CommandContext,
   items: AsyncIterable<Item>,
-  options: { readonly parallel: number; readonly task: (item: Item) => Promise<void> },
+  { weightMax, weightOf, task }: ParallelOptions<Item>,
 ): Promise<void> {
-  const running = new Set<Promise<void>>();
+  const running = new RunningItems(weightMax);
   const failures = new ItemFailures(context);
   const fail = (error: unknown): void => {
     // After a stop, pending tasks fail with its reason, which is reported once.
@@ -114,21 +118,57 @@ export async function forEachItemParallel<Item>(
   try {
     for await (const item of items) {
       context.signal.throwIfAborted();
+      const weight = weightOf(item);
+      await running.room(weight);
+      context.signal.throwIfAborted();
       failures.begin();
-      const job: Promise<void> = options
-        .task(item)
-        .catch(fail)
-        .finally(() => running.delete(job));
-      running.add(job);
-      if (running.size >= options.parallel) await Promise.race(running);
+      running.start(weight, () => task(item).catch(fail));
+      await running.room(1);
     }
   } catch (error) {
     throw failures.interrupted(error);
   } finally {
-    await Promise.all(running); // No task outlives the loop that started it.
+    await running.ended(); // No task outlives the loop that started it.
   }
   if (context.signal.aborted) throw failures.interrupted(context.signal.reason);
   failures.end();
+}
+
+/** Items that run at the same time. One caller waits for room, or for the end. */
+class RunningItems {
+  readonly #weightMax: number;
+  #weight = 0;
+  #wake: () => void = () => {};
+
+  constructor(weightMax: number) {
+    this.#weightMax = weightMax;
+  }
+
+  /** Resolves when an item of this weight may start. */
+  async room(weight: number): Promise<void> {
+    while (this.#weight + weight > this.#weightMax) await this.#change();
+  }
+
+  /** Starts a task, which does not reject. */
+  start(weight: number, task: () => Promise<void>): void {
+    this.#weight += weight;
+    const end = (): void => {
+      this.#weight -= weight;
+      this.#wake();
+    };
+    task().then(end, end);
+  }
+
+  /** Resolves when no item runs. */
+  async ended(): Promise<void> {
+    while (this.#weight > 0) await this.#change();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
 }
 
 /** Reads the first two items, to know whether there are several. `items` yields all of them. */

@@ -8,7 +8,8 @@ import { DRY_RUN, NO_GLOB, NO_TARGET_DIRECTORY } from "./shared-flags.ts";
 
 const PARALLEL: OptionDefinition = {
   flags: "--parallel <count>",
-  description: "number of files at the same time (default: twice the CPUs, at most 8)",
+  description:
+    "number of files at the same time (default: 64 below 1 MiB; twice the CPUs, at most 8, of others)",
   parse: (text) => parseCount(text, "--parallel", 1),
   valueKind: "number",
 };

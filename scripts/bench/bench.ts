@@ -16,6 +16,7 @@ import { measureScale } from "./scale.ts";
 import { measureSequential } from "./sequential.ts";
 import { measureSmallFiles } from "./small-files.ts";
 import { measureStart } from "./start.ts";
+import { measureTree } from "./tree.ts";
 
 /** A group of figures, measured on a cluster of its own, or without one. */
 interface Suite {
@@ -32,6 +33,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   small: { measure: measureSmallFiles },
   start: { measure: measureStart },
   random: { measure: measureRandomReads },
+  tree: { measure: measureTree },
   meta: { measure: measureMetadata },
   failover: { measure: measureFailover },
   reclaim: { measureAlone: measureReclaim, isLong: true },

@@ -4,9 +4,7 @@ import { promisify } from "node:util";
 
 const { O_NONBLOCK, O_RDONLY } = fs.constants;
 const openDescriptor = promisify(fs.open);
-const closeDescriptor = promisify(fs.close);
 const readDescriptor = promisify(fs.read);
-const statDescriptor = promisify(fs.fstat);
 
 const READ_BYTES = 64 * 1024;
 
@@ -21,8 +19,8 @@ export interface ReadableFile extends AsyncDisposable {
    * @throws an error of the system with its errno in `code`; the reason of the signal
    */
   read(target: Uint8Array, positionBytes: number): Promise<number>;
-  /** Resolves with the current stats. */
-  stat(): Promise<BigIntStats>;
+  /** Returns the current stats. */
+  stat(): BigIntStats;
 }
 
 /** Options of `openReadable`. */
@@ -50,14 +48,14 @@ export async function openReadable(
   options.signal?.throwIfAborted();
   const descriptor = await openDescriptor(path, O_RDONLY | O_NONBLOCK);
   try {
-    const stats = await statDescriptor(descriptor, { bigint: true });
+    const stats = fs.fstatSync(descriptor, { bigint: true });
     if (stats.isDirectory()) throw systemError("EISDIR", "is a directory");
     if (stats.isFile() || stats.isBlockDevice()) return new SeekableFile(descriptor, stats);
     const stream = await streamOf(descriptor, stats, options);
     if (stream === null) return new SeekableFile(descriptor, stats);
     return new StreamFile(stream, stats, options.signal);
   } catch (error) {
-    await closeDescriptor(descriptor);
+    fs.closeSync(descriptor);
     throw error;
   }
 }
@@ -117,7 +115,12 @@ function systemError(code: string, message: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${code}: ${message}`), { code, syscall: "read" });
 }
 
-/** A file whose reads do not wait. */
+/**
+ * A file whose reads do not wait for another process.
+ *
+ * Only what can wait for the disk goes to a thread: opening and reading. A thread costs more than the
+ * other calls, and far more on a busy machine.
+ */
 class SeekableFile implements ReadableFile {
   readonly stats: BigIntStats;
   readonly #descriptor: number;
@@ -128,6 +131,9 @@ class SeekableFile implements ReadableFile {
   }
 
   async read(target: Uint8Array, positionBytes: number): Promise<number> {
+    if (this.#isAtEnd(positionBytes)) {
+      return fs.readSync(this.#descriptor, target, 0, target.length, positionBytes);
+    }
     // A character device has no positions.
     const position = this.stats.isCharacterDevice() ? null : positionBytes;
     const { bytesRead } = await readDescriptor(
@@ -140,12 +146,18 @@ class SeekableFile implements ReadableFile {
     return bytesRead;
   }
 
-  stat(): Promise<BigIntStats> {
-    return statDescriptor(this.#descriptor, { bigint: true });
+  stat(): BigIntStats {
+    return fs.fstatSync(this.#descriptor, { bigint: true });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await closeDescriptor(this.#descriptor);
+  [Symbol.asyncDispose](): Promise<void> {
+    fs.closeSync(this.#descriptor);
+    return Promise.resolve();
+  }
+
+  /** The read at the end of a regular file finds nothing on the disk. Files of procfs have the size 0. */
+  #isAtEnd(positionBytes: number): boolean {
+    return this.stats.isFile() && positionBytes > 0 && BigInt(positionBytes) === this.stats.size;
   }
 }
 
@@ -183,8 +195,8 @@ class StreamFile implements ReadableFile {
   }
 
   /** The stats of a stream do not change. */
-  stat(): Promise<BigIntStats> {
-    return Promise.resolve(this.stats);
+  stat(): BigIntStats {
+    return this.stats;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

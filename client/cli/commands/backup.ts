@@ -73,11 +73,11 @@ async function write(
     await removeLeftovers(directory);
     const attributes = { mode: NEW_FILE_MODE, owner: null, mtimeMs: null };
     const options = { replace: isForced, attributes, preserve: false };
-    const { result } = await writeAndPublish(target, options, async (file) => {
-      const diskFile = new NodeDiskFile(file.fd, path.text, O_RDWR); // The caller closes `file`.
-      await receive(context, diskFile, bar);
+    const { result } = await writeAndPublish(target, options, async (descriptor) => {
+      const file = new NodeDiskFile(descriptor, path.text, O_RDWR); // The caller closes it.
+      await receive(context, file, bar);
       await file.sync();
-      return await verify(context, diskFile, bar);
+      return await verify(context, file, bar);
     });
     await syncDirectory(directory);
     return result;

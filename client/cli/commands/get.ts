@@ -1,12 +1,11 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { formatCount, jsonName } from "../../../shared/display/format.ts";
 import type { FileAttributes } from "../../../shared/protocol/attributes.ts";
 import type { Slab } from "../../results.ts";
 import { parseByteRange } from "../byte-range.ts";
 import type { CommandContext, RunCommand } from "../command.ts";
-import { defaultParallel, forEachItemParallel } from "../each-item.ts";
+import { forEachItemParallel } from "../each-item.ts";
 import { type Download, type GetJob, localAttributes } from "../local/get-job.ts";
 import { downloads, getArguments } from "../local/get-sources.ts";
 import { applyAttributes } from "../local/local-attributes.ts";
@@ -18,6 +17,7 @@ import { hasSameContent } from "../local/same-content.ts";
 import { writeLocal } from "../local/write-local.ts";
 import type { LocalPath } from "../local-path.ts";
 import { nameFilter } from "../name-filter.ts";
+import { parallelismOf } from "../parallelism.ts";
 import { withPathInError } from "../path-in-error.ts";
 import { readOptionsOf } from "../read-options.ts";
 import type { RemotePath } from "../remote-paths.ts";
@@ -38,14 +38,14 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const report = new TransferReport(context, "get", rule);
   const pending = new PendingTasks();
   const job: GetJob = { context, options, report, filter, rule, claims, readOptions, pending };
-  const parallel =
-    found.target === "-" || rule === "ask"
-      ? 1
-      : ((options["parallel"] as number | undefined) ?? defaultParallel(availableParallelism()));
+  // Standard output takes one file after the other.
+  const parallelism = parallelismOf(options, found.target === "-" ? "ask" : rule);
   let isComplete = false;
   try {
     await forEachItemParallel(context, downloads(job, found), {
-      parallel,
+      weightMax: parallelism.weightMax,
+      weightOf: (download) =>
+        download.kind === "file" ? parallelism.weightOf(download.attributes.sizeBytes) : 1,
       task: (download) => pending.run(() => report.counted(() => getOne(job, download))),
     });
     isComplete = options["dryRun"] !== true;
@@ -166,7 +166,7 @@ async function hasSource(
   if (options["preserve"] !== true) return true;
   try {
     await using file = await open(target.systemPath, constants.O_RDONLY | constants.O_NONBLOCK);
-    const isOwnerKept = await applyAttributes(file, localAttributes(job, attributes));
+    const isOwnerKept = await applyAttributes(file.fd, localAttributes(job, attributes));
     if (!isOwnerKept) job.report.differs("owners", target.text);
     return true;
   } catch (error) {

@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { toHex } from "../../../shared/base/bytes.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { formatCount, jsonName } from "../../../shared/display/format.ts";
@@ -8,7 +7,7 @@ import type { PutOptions } from "../../options.ts";
 import type { PutResult } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
-import { defaultParallel, forEachItemParallel } from "../each-item.ts";
+import { forEachItemParallel } from "../each-item.ts";
 import { statOrNull } from "../exists.ts";
 import { HashCheck } from "../local/hash-check.ts";
 import { LocalSource } from "../local/local-source.ts";
@@ -19,6 +18,7 @@ import { hasSameContent } from "../local/same-content.ts";
 import { standardInput } from "../local/standard-input.ts";
 import { LocalPath } from "../local-path.ts";
 import { nameFilter } from "../name-filter.ts";
+import { type Parallelism, parallelismOf } from "../parallelism.ts";
 import { withParentHint } from "../parent-hint.ts";
 import { withPathInError } from "../path-in-error.ts";
 import type { RemotePath } from "../remote-paths.ts";
@@ -38,15 +38,13 @@ export const run: RunCommand = async (context, commandArguments, options) => {
   const pending = new PendingTasks();
   const filter = nameFilter(options);
   const job: PutJob = { context, options, report, filter, rule, claims, pending };
-  const parallel =
-    rule === "ask"
-      ? 1
-      : ((options["parallel"] as number | undefined) ?? defaultParallel(availableParallelism()));
-  context.output.detail(`files at a time: ${parallel}`);
+  const parallelism = parallelismOf(options, rule);
+  context.output.detail(`files at a time: ${parallelism.weightMax}`);
   let isComplete = false;
   try {
     await forEachItemParallel(context, uploads(job, found), {
-      parallel,
+      weightMax: parallelism.weightMax,
+      weightOf: (upload) => weightOf(upload, parallelism),
       task: (upload) => pending.run(() => report.counted(() => putOne(job, upload))),
     });
     isComplete = options["dryRun"] !== true;
@@ -56,6 +54,13 @@ export const run: RunCommand = async (context, commandArguments, options) => {
     await report.end({ isList: found.isList || options["recursive"] === true, isComplete });
   }
 };
+
+/** Returns the weight of an upload. The size of standard input and of a FIFO is not known. */
+function weightOf(upload: Upload, parallelism: Parallelism): number {
+  if (upload.kind !== "file") return 1;
+  const isKnown = upload.entry?.stats.isFile() === true;
+  return parallelism.weightOf(isKnown ? Number(upload.entry?.stats.size) : Number.MAX_VALUE);
+}
 
 async function putOne(job: PutJob, upload: Upload): Promise<void> {
   if (upload.kind === "failed") throw upload.error;
@@ -145,7 +150,7 @@ async function store(job: PutJob, upload: FileUpload, replace: boolean): Promise
   using _wait = isSlowSource(entry) ? context.waits.begin(entry.path.text) : null;
   const onProgress = report.begin(Number(entry?.stats.size ?? 0));
   const result = await fileSystem.writeFile(target.bytes, local ?? check?.through(stdin) ?? stdin, {
-    ...putOptions(job, upload),
+    ...putOptions(job, local === null || entry === null ? entry : { ...entry, stats: local.stats }),
     replace,
     onProgress,
     signal,
@@ -205,7 +210,8 @@ async function reportPut(
   });
 }
 
-function putOptions(job: PutJob, { entry }: FileUpload): PutOptions {
+/** @param entry with the stats at the time of opening: the walk can be far ahead */
+function putOptions(job: PutJob, entry: FileUpload["entry"]): PutOptions {
   const { options } = job;
   const mode = options["mode"] as number | undefined;
   const storageClass = options["class"] as string | undefined;

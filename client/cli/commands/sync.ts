@@ -1,11 +1,11 @@
-import { availableParallelism } from "node:os";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { pathErrorMessage } from "../../../shared/base/path-errors.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
-import { defaultParallel, forEachItemParallel } from "../each-item.ts";
+import { forEachItemParallel } from "../each-item.ts";
 import { PendingTasks } from "../local/pending-tasks.ts";
 import { removeLeftover } from "../local/temporary-files.ts";
 import { nameFilter } from "../name-filter.ts";
+import { parallelismOf } from "../parallelism.ts";
 import { invalidOptions } from "../parse-values.ts";
 import type { RemotePath } from "../remote-paths.ts";
 import { replaceRuleOf } from "../replace-flags.ts";
@@ -35,13 +35,11 @@ export const run: RunCommand = async (context, commandArguments, values) => {
     differences,
   });
   const job: SyncJob = { context, pair, options, report, pending: new PendingTasks() };
-  const parallel =
-    options.rule === "ask"
-      ? 1
-      : ((values["parallel"] as number | undefined) ?? defaultParallel(availableParallelism()));
+  const parallelism = parallelismOf(values, options.rule);
   try {
     await forEachItemParallel(context, new TreeSync(job).steps(source), {
-      parallel,
+      weightMax: parallelism.weightMax,
+      weightOf: (step) => parallelism.weightOf(step.sizeBytes ?? 0),
       task: (step) => job.pending.run(() => report.counted(step)),
     });
   } finally {

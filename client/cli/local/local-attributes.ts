@@ -1,4 +1,10 @@
-import type { FileHandle } from "node:fs/promises";
+import fs from "node:fs";
+import { promisify } from "node:util";
+
+/** Changes the owner of an open file. */
+type ChangeOwner = (descriptor: number, uid: number, gid: number) => Promise<void>;
+
+const changeOwner: ChangeOwner = promisify(fs.fchown);
 
 const SET_IDS = 0o6000;
 const SET_GID = 0o2000;
@@ -21,30 +27,34 @@ export interface LocalAttributes {
  * if the owner or the group is that of the source, as cp(1) does: a setuid file of another owner must
  * not become one of the caller.
  *
+ * Most calls read or change an inode that is open. They do not wait for the disk, so they need no
+ * thread.
+ *
  * @returns whether the owner was set, or was right before
  */
 export async function applyAttributes(
-  file: FileHandle,
+  descriptor: number,
   { mode, owner, mtimeMs }: LocalAttributes,
+  chown: ChangeOwner = changeOwner,
 ): Promise<boolean> {
-  const kept = await applyOwner(file, owner);
+  const kept = owner === null ? "none" : await applyOwner(descriptor, owner, chown);
   const allowed =
     kept === "both" ? mode : mode & ~(kept === "group" ? SET_IDS & ~SET_GID : SET_IDS);
-  await file.chmod(allowed);
-  if (mtimeMs !== null) await applyTime(file, mtimeMs);
+  fs.fchmodSync(descriptor, allowed);
+  if (mtimeMs !== null) applyTime(descriptor, mtimeMs);
   return owner === null || kept === "both";
 }
 
 /** Only a privileged process may give a file away, see chown(2). */
 async function applyOwner(
-  file: FileHandle,
-  owner: LocalAttributes["owner"],
+  descriptor: number,
+  owner: NonNullable<LocalAttributes["owner"]>,
+  chown: ChangeOwner,
 ): Promise<"both" | "group" | "none"> {
-  if (owner === null) return "none";
-  const { uid, gid } = await file.stat();
+  const { uid, gid } = fs.fstatSync(descriptor);
   if (uid === owner.uid && gid === owner.gid) return "both";
-  if (await isDone(file.chown(owner.uid, owner.gid))) return "both";
-  return (await isDone(file.chown(uid, owner.gid))) ? "group" : "none";
+  if (await isDone(chown(descriptor, owner.uid, owner.gid))) return "both";
+  return (await isDone(chown(descriptor, uid, owner.gid))) ? "group" : "none";
 }
 
 async function isDone(change: Promise<void>): Promise<boolean> {
@@ -60,15 +70,15 @@ async function isDone(change: Promise<void>): Promise<boolean> {
 }
 
 /** Sets a time so that it is read as the same number of whole milliseconds. */
-async function applyTime(file: FileHandle, mtimeMs: number): Promise<void> {
+function applyTime(descriptor: number, mtimeMs: number): void {
   const seconds = mtimeMs / 1000;
   const away = Math.sign(seconds) * HALF_MICROSECOND;
   // Node 20 and 22 cut the time to microseconds; Node 24 keeps nanoseconds, with the error of a
   // double.
   for (const time of [seconds + away, seconds, seconds + HALF_MICROSECOND]) {
     // As text: Node replaces a negative number by the current time.
-    await file.utimes(String(time), String(time));
-    if (mtimeMsOf(await file.stat({ bigint: true })) === Math.floor(mtimeMs)) return;
+    fs.futimesSync(descriptor, String(time), String(time));
+    if (mtimeMsOf(fs.fstatSync(descriptor, { bigint: true })) === Math.floor(mtimeMs)) return;
   }
 }
 

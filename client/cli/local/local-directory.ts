@@ -59,7 +59,7 @@ export async function finishLocalDirectory(
   const { O_DIRECTORY, O_RDONLY } = constants;
   try {
     await using file = await open(path.systemPath, O_RDONLY | O_DIRECTORY);
-    return await applyAttributes(file, attributes);
+    return await applyAttributes(file.fd, attributes);
   } catch (error) {
     throw localError(error, "set the attributes of", path);
   }

@@ -1,3 +1,4 @@
+import type { BigIntStats } from "node:fs";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { openReadable, type ReadableFile } from "../../../shared/platform/readable-file.ts";
 import type { FillSource } from "../../options.ts";
@@ -63,13 +64,18 @@ export class LocalSource implements FillSource, AsyncDisposable {
     }
   }
 
+  /** Stats at the time of opening. */
+  get stats(): BigIntStats {
+    return this.#file.stats;
+  }
+
   /** @throws {AshlarError} SOURCE_CHANGED, CHUNK_CORRUPT at the end; DISK_FAILED */
   async fill(target: Uint8Array): Promise<number> {
     const count = await this.#read(target);
     this.#positionBytes += count;
     this.#check?.update(target.subarray(0, count));
     if (count > 0) return count;
-    await this.#checkUnchanged();
+    this.#checkUnchanged();
     this.#check?.end();
     return 0;
   }
@@ -123,10 +129,10 @@ export class LocalSource implements FillSource, AsyncDisposable {
    * Compares the size and the time of modification with those at the time of opening. The number of
    * bytes is not compared: files in /proc have the size 0, files in /sys have the size of a page.
    */
-  async #checkUnchanged(): Promise<void> {
+  #checkUnchanged(): void {
     const before = this.#file.stats;
     if (!before.isFile()) return;
-    const after = await this.#file.stat();
+    const after = this.#file.stat();
     if (after.mtimeNs === before.mtimeNs && after.size === before.size) return;
     throw new AshlarError(
       "SOURCE_CHANGED",

@@ -21,8 +21,9 @@ export type LocalTarget =
 
 /** Examines the file at a path. Symbolic links are followed, as cp(1) does. @throws {AshlarError} */
 export async function examineTarget(path: LocalPath): Promise<LocalTarget> {
-  const isLink = (await statsOf(path, lstat))?.isSymbolicLink() === true;
-  const stats = await statsOf(path, stat);
+  const own = await statsOf(path, lstat);
+  const isLink = own?.isSymbolicLink() === true;
+  const stats = isLink ? await statsOf(path, stat) : own;
   if (stats !== null && !stats.isFile()) {
     return stats.isDirectory() ? { kind: "directory", path } : { kind: "special", path, stats };
   }

@@ -1,4 +1,11 @@
-import type { FileHandle } from "node:fs/promises";
+import fs from "node:fs";
+import { promisify } from "node:util";
+
+const writeDescriptor = promisify(fs.write);
+const truncateDescriptor = promisify(fs.ftruncate);
+
+/** A shorter write is a copy to the page cache, which takes less time than a thread to do it. */
+const THREAD_BYTES_MIN = 256 * 1024;
 
 /** Aligned blocks of this size that contain only zeros become holes. */
 const BLOCK_BYTES = 64 * 1024;
@@ -15,11 +22,13 @@ interface Run {
  * disk. `end` sets the size.
  */
 export class SparseWriter {
-  readonly #file: FileHandle;
+  readonly #descriptor: number;
   #positionBytes = 0;
+  /** End of the last byte that was written. */
+  #sizeBytes = 0;
 
-  constructor(file: FileHandle) {
-    this.#file = file;
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor;
   }
 
   /** Number of bytes so far, holes included. */
@@ -35,18 +44,22 @@ export class SparseWriter {
     this.#positionBytes += bytes.length;
   }
 
-  /** Sets the size of the file, which can end with a hole. */
+  /** Sets the size of the file if it ends with a hole. */
   async end(): Promise<void> {
-    await this.#file.truncate(this.#positionBytes);
+    if (this.#sizeBytes === this.#positionBytes) return;
+    await truncateDescriptor(this.#descriptor, this.#positionBytes);
   }
 
   async #writeAt(bytes: Uint8Array, positionBytes: number): Promise<void> {
     for (let offset = 0; offset < bytes.length; ) {
       const length = bytes.length - offset;
       const position = positionBytes + offset;
-      const { bytesWritten } = await this.#file.write(bytes, offset, length, position);
-      offset += bytesWritten;
+      offset +=
+        length < THREAD_BYTES_MIN
+          ? fs.writeSync(this.#descriptor, bytes, offset, length, position)
+          : (await writeDescriptor(this.#descriptor, bytes, offset, length, position)).bytesWritten;
     }
+    this.#sizeBytes = positionBytes + bytes.length;
   }
 }
 

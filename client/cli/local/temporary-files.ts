@@ -77,9 +77,9 @@ function isLeftover(name: string): boolean {
   const match = name.startsWith(PREFIX) ? NAME.exec(name) : null;
   if (match === null) return false;
   const [, machine = "", boot = "", pid = "", startTicks = ""] = match;
-  const own = ownIdentity();
-  if (machine !== own.machine) return false; // A shared directory: the process can be alive there.
-  return boot !== own.boot || !isAlive({ machine, boot, pid: Number(pid), startTicks });
+  const self = ownIdentity();
+  if (machine !== self.machine) return false; // A shared directory: the process can be alive there.
+  return boot !== self.boot || !isAlive({ machine, boot, pid: Number(pid), startTicks });
 }
 
 function isAlive({ pid, startTicks }: Owner): boolean {
@@ -88,14 +88,18 @@ function isAlive({ pid, startTicks }: Owner): boolean {
   return stat === null || startTicks === "0" || stat.startTicks === startTicks;
 }
 
+let own: Owner | null = null;
+
+/** Reads the identity of this process once. */
 function ownIdentity(): Owner {
   const { pid } = process;
-  return {
+  own ??= {
     machine: shortHash(`${hostname()} ${readPidNamespace()}`),
     boot: shortHash(readBootId() ?? ""),
     pid,
     startTicks: readProcessStat(pid)?.startTicks ?? "0",
   };
+  return own;
 }
 
 function shortHash(text: string): string {

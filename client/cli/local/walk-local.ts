@@ -1,5 +1,5 @@
-import type { BigIntStats, Dirent } from "node:fs";
-import { lstat, opendir, stat } from "node:fs/promises";
+import type { BigIntStats } from "node:fs";
+import { lstat, readdir, stat } from "node:fs/promises";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { joinNames, type LocalPath } from "../local-path.ts";
 import { localError, specialFileError, specialKindOf } from "./local-error.ts";
@@ -19,10 +19,7 @@ export interface LocalEntry {
 
 /** An entry of a walk. */
 export type WalkedEntry =
-  | (LocalEntry & {
-      /** Leaves out what is below a directory. */
-      readonly skip: () => void;
-    })
+  | LocalEntry
   /** An entry of a kind that is not put: a special file, a link to a directory, a dangling link. */
   | {
       readonly kind: "unsupported";
@@ -42,11 +39,16 @@ export type WalkedEntry =
   /** A temporary file of a get, which is never put. */
   | { readonly kind: "temporary"; readonly path: LocalPath };
 
+/** Entries of one directory that are examined at the same time. */
+const EXAMINED_MAX = 32;
+
 /** A directory between the root of the walk and the current entry. */
 interface Level {
   readonly relative: Buffer;
-  /** Names that are not visited yet, in reverse order. */
+  /** Names that are not examined yet, in reverse order. */
   readonly names: Buffer[];
+  /** The next entries. `examine` does not reject. */
+  readonly examined: Array<Promise<WalkedEntry>>;
 }
 
 /**
@@ -59,7 +61,7 @@ export async function* walkLocal(root: LocalPath): AsyncGenerator<WalkedEntry, v
   const enter = async (relative: Buffer): Promise<WalkedEntry | null> => {
     const directory = relative.length === 0 ? root : root.join(relative);
     try {
-      levels.push({ relative, names: await sortedNames(directory) });
+      levels.push({ relative, names: await sortedNames(directory), examined: [] });
       return null;
     } catch (error) {
       const failure = localError(error, "list", directory);
@@ -71,34 +73,36 @@ export async function* walkLocal(root: LocalPath): AsyncGenerator<WalkedEntry, v
   for (;;) {
     const level = levels.at(-1);
     if (level === undefined) return;
-    const name = level.names.pop();
-    if (name === undefined) {
+    const entry = await nextOf(root, level);
+    if (entry === null) {
       levels.pop();
       continue;
     }
-    let isSkipped = false;
-    const entry = await examine(root, joinNames(level.relative, name), () => {
-      isSkipped = true;
-    });
     yield entry;
-    if (entry.kind !== "directory" || isSkipped) continue;
+    if (entry.kind !== "directory") continue;
     const unlisted = await enter(entry.relative);
     if (unlisted !== null) yield unlisted;
   }
 }
 
+/** Returns the next entry of a directory; null after the last. */
+async function nextOf(root: LocalPath, level: Level): Promise<WalkedEntry | null> {
+  const { relative, names, examined } = level;
+  if (examined.length === 0) {
+    for (const name of names.splice(-EXAMINED_MAX).reverse()) {
+      examined.push(examine(root, joinNames(relative, name)));
+    }
+  }
+  return (await examined.shift()) ?? null;
+}
+
 /** Returns the names of a directory in reverse byte order. */
 async function sortedNames(directory: LocalPath): Promise<Buffer[]> {
-  const names: Buffer[] = [];
-  // With the encoding "buffer" names are Buffers, which the types do not express.
-  const options = { encoding: "buffer" as BufferEncoding, bufferSize: 512 };
-  for await (const entry of await opendir(directory.systemPath, options)) {
-    names.push((entry as Dirent<string | Buffer>).name as Buffer);
-  }
+  const names = await readdir(directory.systemPath, { encoding: "buffer" });
   return names.sort((left, right) => Buffer.compare(right, left));
 }
 
-async function examine(root: LocalPath, relative: Buffer, skip: () => void): Promise<WalkedEntry> {
+async function examine(root: LocalPath, relative: Buffer): Promise<WalkedEntry> {
   const path = root.join(relative);
   const link = (target: string): WalkedEntry => {
     const what = `a symbolic link ${target}`;
@@ -111,7 +115,7 @@ async function examine(root: LocalPath, relative: Buffer, skip: () => void): Pro
     const stats = isLink ? await stat(path.systemPath, { bigint: true }) : own;
     if (stats.isDirectory()) {
       if (isLink) return link("to a directory");
-      return { kind: "directory", path, relative, stats, isLink, skip };
+      return { kind: "directory", path, relative, stats, isLink };
     }
     if (!stats.isFile()) {
       const error = specialFileError(path, stats);
@@ -119,7 +123,7 @@ async function examine(root: LocalPath, relative: Buffer, skip: () => void): Pro
     }
     const name = relative.subarray(relative.lastIndexOf(0x2f) + 1);
     if (isTemporaryName(name)) return { kind: "temporary", path };
-    return { kind: "file", path, relative, stats, isLink, skip };
+    return { kind: "file", path, relative, stats, isLink };
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
     const isDangling = syscall === "stat" && (code === "ENOENT" || code === "ELOOP");

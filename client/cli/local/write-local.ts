@@ -1,5 +1,6 @@
-import { constants } from "node:fs";
-import { type FileHandle, open, rm } from "node:fs/promises";
+import fs, { constants } from "node:fs";
+import { rm } from "node:fs/promises";
+import { promisify } from "node:util";
 import { AshlarError } from "../../../shared/base/errors.ts";
 import { publishFile } from "../../../shared/platform/publish-file.ts";
 import type { Slab } from "../../results.ts";
@@ -13,6 +14,7 @@ import { temporaryName } from "./temporary-files.ts";
 import { openWritable } from "./writable-file.ts";
 
 const { O_CREAT, O_EXCL, O_RDWR } = constants;
+const openDescriptor = promisify(fs.open);
 /** A file that is not published is readable by its owner only, because the final one may be, too. */
 const TEMPORARY_MODE = 0o600;
 const MODE_BITS = 0o7777;
@@ -58,8 +60,8 @@ export async function writeLocal(
   requireWritable(path, target, options.replace);
   try {
     if (target.kind !== "special") {
-      const { isOwnerKept } = await writeAndPublish(target, options, (file) =>
-        copySlabs(file, slabs, options.onProgress),
+      const { isOwnerKept } = await writeAndPublish(target, options, (descriptor) =>
+        copySlabs(descriptor, slabs, options.onProgress),
       );
       return isOwnerKept;
     }
@@ -124,26 +126,26 @@ async function writeInto(
  * Lets `fill` write a file under a temporary name and publishes it. A failure leaves no file.
  *
  * @param target is no special file
- * @param fill writes the content. It does not close the file.
+ * @param fill writes the content. It does not close the descriptor.
  * @returns the result of `fill`, and whether the owner in the attributes was set
  * @throws an error of the system; EEXIST if the target appeared meanwhile
  */
 export async function writeAndPublish<Result>(
   target: LocalTarget,
   options: PublishOptions,
-  fill: (file: FileHandle) => Promise<Result>,
+  fill: (descriptor: number) => Promise<Result>,
 ): Promise<{ readonly result: Result; readonly isOwnerKept: boolean }> {
   const temporary = directoryOf(target.path).join(temporaryName()).systemPath;
   try {
-    const file = await open(temporary, O_RDWR | O_CREAT | O_EXCL, TEMPORARY_MODE);
+    const descriptor = await openDescriptor(temporary, O_RDWR | O_CREAT | O_EXCL, TEMPORARY_MODE);
     let isOwnerKept: boolean;
     let result: Result;
     try {
-      result = await fill(file);
-      const keptOwner = await applyAttributes(file, attributesFor(target, options));
+      result = await fill(descriptor);
+      const keptOwner = await applyAttributes(descriptor, attributesFor(target, options));
       isOwnerKept = keptOwner || !options.preserve;
     } finally {
-      await file.close();
+      fs.closeSync(descriptor);
     }
     await publishFile(temporary, target.path.systemPath, options);
     return { result, isOwnerKept };
@@ -163,11 +165,11 @@ function attributesFor(
 }
 
 async function copySlabs(
-  file: FileHandle,
+  descriptor: number,
   slabs: AsyncIterable<Slab>,
   onProgress: (bytes: number) => void,
 ): Promise<void> {
-  const writer = new SparseWriter(file);
+  const writer = new SparseWriter(descriptor);
   for await (const slab of slabs) {
     try {
       await writer.write(slab.bytes);

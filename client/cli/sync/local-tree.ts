@@ -94,7 +94,7 @@ export class LocalTree implements SyncTree {
       const own = await file.stat();
       const { mode = own.mode & MODE_BITS, uid = own.uid, gid = own.gid } = changes;
       const { mtimeMs = null } = changes;
-      return await applyAttributes(file, { mode, owner: { uid, gid }, mtimeMs });
+      return await applyAttributes(file.fd, { mode, owner: { uid, gid }, mtimeMs });
     } catch (error) {
       throw localError(error, "set the attributes of", path);
     }

@@ -15,4 +15,8 @@ export interface SyncJob {
 }
 
 /** Work on one entry. Steps may run at the same time. */
-export type SyncStep = () => Promise<void>;
+export interface SyncStep {
+  (): Promise<void>;
+  /** Size of the file that the step transfers. */
+  readonly sizeBytes?: number;
+}

@@ -170,7 +170,8 @@ export class TreeSync {
     const isSame = target !== null && compareFiles(source, target, options) === "same";
     if (isSame && this.#files.missing(source, target) === null) return report.unchanged();
     if (!isSame) this.#directories.touch();
-    yield () => this.#files.sync(source, target);
+    const { sizeBytes } = source;
+    yield Object.assign(() => this.#files.sync(source, target), { sizeBytes });
   }
 
   /** Returns whether the recorded entries are removed. Asks the user. */
