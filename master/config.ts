@@ -107,10 +107,17 @@ export const masterConfigSchema = v.strictObject({
 export const restoreConfigSchema = v.strictObject({
   ...masterConfigSchema.entries,
   backup: v.pipe(v.string(), v.minLength(1)),
+  /**
+   * The id of the restore, which the restore of the first member has printed. Only on the command line: the
+   * next restore has another one.
+   */
+  restoreId: v.optional(v.string()),
 });
 
 /** A parsed config. */
 export type MasterConfig = v.InferOutput<typeof masterConfigSchema>;
+/** A parsed config of a restore. */
+export type RestoreConfig = Omit<v.InferOutput<typeof restoreConfigSchema>, "backup">;
 
 /** One line of help for each key. */
 export const MASTER_CONFIG_HELP: Readonly<Record<keyof MasterConfig, string>> = {
@@ -170,18 +177,39 @@ export function checkMasterConfig(
   if (!ids.includes(config.memberId as MemberId)) {
     throw invalid("members", `expected member ${config.memberId} (memberId) among them`);
   }
-  checkFoundWithout(config, origins["foundWithout"]?.kind ?? "flag");
+  checkFoundWithout(config);
+  checkIsFlag("foundWithout", origins);
 }
 
-/** @param origin the kind of the source of `foundWithout` */
-function checkFoundWithout(config: MasterConfig, origin: string): void {
+/**
+ * Checks the constraints between settings of a restore.
+ *
+ * @throws {AshlarError} INVALID_ARGUMENT with the key and its constraint
+ */
+export function checkRestoreConfig(
+  config: RestoreConfig,
+  origins: Readonly<Record<string, { readonly kind: string }>> = {},
+): void {
+  checkMasterConfig(config, origins);
+  checkIsFlag("restoreId", origins);
+}
+
+/** Checks a setting that is valid for one start only. */
+function checkIsFlag(
+  key: string,
+  origins: Readonly<Record<string, { readonly kind: string }>>,
+): void {
+  const origin = origins[key]?.kind ?? "flag";
+  if (origin === "file" || origin === "environment") {
+    throw invalid(key, `expected it on the command line: it is set in the ${origin}`);
+  }
+}
+
+function checkFoundWithout(config: MasterConfig): void {
   const ids = membersOf(config).map((member) => member.id);
   const isOther = (id: number): boolean => id !== config.memberId && ids.includes(id as MemberId);
   if (!config.foundWithout.every(isOther)) {
     throw invalid("foundWithout", "expected numbers of other members");
-  }
-  if (origin === "file" || origin === "environment") {
-    throw invalid("foundWithout", `expected it on the command line: it is set in the ${origin}`);
   }
 }
 

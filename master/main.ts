@@ -5,11 +5,14 @@ import { boundHeapGrowth } from "../shared/platform/heap-growth.ts";
 import { NodeDisk } from "../shared/platform/node-disk.ts";
 import {
   checkMasterConfig,
+  checkRestoreConfig,
   MASTER_CONFIG_HELP,
+  type MasterConfig,
   masterConfigSchema,
   restoreConfigSchema,
 } from "./config.ts";
 import type { RunningMaster } from "./server.ts";
+import type { RestoreResult } from "./storage/restore-backup.ts";
 
 /** Time for the last flush and for closing, in addition to the grace period of calls. */
 const STOP_SLACK_MS = 5_000;
@@ -81,8 +84,16 @@ function restoreCluster(commandLine: readonly string[]): Promise<number> {
       configName: "master",
       operand: "backup",
       schema: restoreConfigSchema,
-      describe: { ...MASTER_CONFIG_HELP, backup: "a file written by `ashlar backup`" },
-      check: checkMasterConfig,
+      about: [
+        "Run it on each master, with the same file and the same members. The first run prints the command for",
+        "the others, with the id of this restore.",
+      ],
+      describe: {
+        ...MASTER_CONFIG_HELP,
+        backup: "a file written by `ashlar backup`",
+        restoreId: "the id that the restore of the first master has printed (flag only)",
+      },
+      check: checkRestoreConfig,
       stopMsMax: () => STOP_SLACK_MS,
       isJob: true,
       start: async ({ config, env, disk, stores }) => {
@@ -91,10 +102,10 @@ function restoreCluster(commandLine: readonly string[]): Promise<number> {
         const file = await new NodeDisk(dirname(path)).open(basename(path), "read");
         try {
           const restored = await restoreMaster(config, env, { disk, stores }, file);
-          const { index, term } = restored;
+          const { index, term, restoreId } = restored;
           return {
-            facts: { index, term, memberId: config.memberId },
-            report: `Restored master ${config.memberId} of cluster ${config.clusterId} in ${config.dataDir}: the state at index ${restored.head.index} now has index ${index}`,
+            facts: { index, term, restoreId, memberId: config.memberId },
+            report: restoreReport({ ...config, isFirst: config.restoreId === undefined }, restored),
             [Symbol.asyncDispose]: async () => {},
           };
         } finally {
@@ -104,6 +115,18 @@ function restoreCluster(commandLine: readonly string[]): Promise<number> {
     },
     commandLine,
   );
+}
+
+/** Returns what the command prints: after the first restore also the command for the other members. */
+function restoreReport(
+  config: MasterConfig & { readonly backup: string; readonly isFirst: boolean },
+  { head, index, restoreId }: RestoreResult,
+): string {
+  const { memberId, clusterId, dataDir, members, isFirst } = config;
+  const done = `Restored master ${memberId} of cluster ${clusterId} in ${dataDir}: the state at index ${head.index} now has index ${index}`;
+  if (!isFirst || members.length === 1) return done;
+  const command = `ashlar ${RESTORE} ${config.backup} --config FILE --restore-id ${restoreId}`;
+  return `${done}\nOn each other master, with its own config: ${command}`;
 }
 
 /** Returns ready if this master is a member and knows a leader, so that it serves or redirects calls. */

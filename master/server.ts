@@ -21,7 +21,7 @@ import { registerMastersHandlers } from "./api/masters-handlers.ts";
 import { registerNamespaceHandlers } from "./api/namespace-handlers.ts";
 import { Registrations } from "./api/registrations.ts";
 import { ServerRemoval } from "./api/server-removal.ts";
-import { type MasterConfig, membersOf } from "./config.ts";
+import { type MasterConfig, membersOf, type RestoreConfig } from "./config.ts";
 import type { ConsensusStatus } from "./consensus.ts";
 import type { Driver, DriverLimits, DriverOptions } from "./driver/driver.ts";
 import type { OpenStorage } from "./driver/member-storage.ts";
@@ -214,7 +214,7 @@ function registerHistoryMetrics(
  * @throws {AshlarError} the errors of `restoreBackup`
  */
 export function restoreMaster(
-  config: MasterConfig,
+  config: RestoreConfig,
   env: Env,
   storage: MasterStorage,
   file: DiskFile,
@@ -226,6 +226,7 @@ export function restoreMaster(
     ...storage,
     clusterId: config.clusterId as ClusterId,
     memberId,
+    restoreId: config.restoreId,
     membership: foundingRecord(foundersOf({ members, memberId })),
     file,
   });

@@ -1,6 +1,6 @@
 import type { ChunkId, LogIndex, ServerId } from "../../shared/base/ids.ts";
 import type { Namespace } from "../namespace/namespace.ts";
-import { isRestoredBetween } from "../namespace/restored-state.ts";
+import { isBeforeRestore } from "../namespace/restored-state.ts";
 import type { MasterDeps } from "./leader-context.ts";
 
 /** Chunks in one part of the work: a few milliseconds. */
@@ -60,6 +60,6 @@ function verdictOf(
   if (replicas.some((replica) => replica.serverId === serverId)) return "known";
   if (copy.intentIndex >= namespace.intentFloor()) return "undecided";
   if (repair.adoptCopy(namespace, serverId, copy.chunkId)) return "undecided";
-  if (!isRestoredBetween(copy.intentIndex, namespace.appliedIndex)) return "unknown";
+  if (!isBeforeRestore(copy.intentIndex, namespace)) return "unknown";
   return namespace.chunk(copy.chunkId) === undefined ? "known" : "undecided";
 }

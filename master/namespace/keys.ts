@@ -91,6 +91,8 @@ export const META_KEY = {
   /** The formats of the tables: see row-formats.ts. Absent below feature level 14. */
   formats: "Mr" as Key,
   membership: "Mm" as Key,
+  /** The restore from which this state began. Absent if it did not begin with one. */
+  restored: "Mb" as Key,
   totals: "Mt" as Key,
 };
 

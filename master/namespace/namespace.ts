@@ -39,7 +39,7 @@ import { type PathHistoryOptions, pathHistory } from "./path-history.ts";
 import * as queries from "./queries.ts";
 import type { ReadBudget } from "./read-budget.ts";
 import { isReclaimPending } from "./reclaim.ts";
-import type { ChunkRecord, EnrolmentRecord } from "./records.ts";
+import type { ChunkRecord, EnrolmentRecord, RestoredRecord } from "./records.ts";
 import { runQuery } from "./refusal.ts";
 import { ReplicaChanges } from "./replica-changes.ts";
 import { ROOT_INODE, State } from "./state.ts";
@@ -381,6 +381,11 @@ export class Namespace implements StateMachine {
   /** Returns the facts that `bootstrap` sets. Undefined before `bootstrap`. */
   clusterFacts(): ClusterFacts | undefined {
     return this.#state.clusterFacts;
+  }
+
+  /** The restore from a backup with which this state began. Undefined if there was none. */
+  get restored(): RestoredRecord | undefined {
+    return this.#state.restored;
   }
 
   /** Returns who may enrol as a chunkserver. Undefined below feature level 13. */

@@ -1,47 +1,69 @@
 import { present } from "../../shared/base/assert.ts";
 import { AshlarError } from "../../shared/base/errors.ts";
-import type { LogIndex, Term } from "../../shared/base/ids.ts";
+import type { LogIndex, SessionId, Term } from "../../shared/base/ids.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { KeyValue, StoreChange } from "../../shared/ports/ordered-store.ts";
 import type { BackupHead } from "../../shared/protocol/backup-api.ts";
 import { StateHash } from "../../shared/protocol/state-hash.ts";
 import { checkFormatVersion, durableChanges } from "./durable.ts";
 import { checkFeatureLevel } from "./feature-levels.ts";
-import { bytesToText, META_KEY, TABLE_BYTE, textToBytes } from "./keys.ts";
-import { APPLIED, CLUSTER_FACTS, ENROLMENT, TOTALS } from "./tables.ts";
+import { bytesToText, type Key, META_KEY, readU64, TABLE_BYTE, textToBytes, u64 } from "./keys.ts";
+import { kindOf, RECLAIM_KIND, reclaimKey } from "./reclaim-queue.ts";
+import type { RestoredRecord, TotalsRecord } from "./records.ts";
+import { positionAfter } from "./restore-id.ts";
+import { APPLIED, CLUSTER_FACTS, ENROLMENT, RECLAIMS, RESTORED, TOTALS } from "./tables.ts";
 
-/**
- * A restored cluster starts a new epoch: its first index is the next multiple of this number, plus
- * the index of the backup. So every index that the cluster used before (for intents, purges and
- * sessions) is lower than every new index, although the backup does not know the last used index.
- * The range of safe integers has 8,191 epochs, each with three years of 10,000 entries per second.
- */
+/** A state that version 0.1.0 restored began at a multiple of this, plus the index of its backup. */
 const INDEXES_PER_EPOCH = 2 ** 40;
-/**
- * The same for terms: a log from before the restore has a lower term, so it cannot win an election.
- */
-const TERMS_PER_EPOCH = 2 ** 32;
 const CHUNK_KEY_CONTEXT = "ashlar 2026 chunk key of a restored cluster";
 const RESTORE_ID_CONTEXT = "ashlar 2026 restore id of a restored cluster";
+const BACKUP_BYTES = 16;
+
+/** Rows that `finish` writes with new values. The row of an earlier restore is replaced. */
+const REPLACED: ReadonlySet<string> = new Set([
+  META_KEY.applied,
+  META_KEY.membership,
+  META_KEY.restored,
+  META_KEY.totals,
+]);
+/**
+ * Tables that a restored cluster begins without. Feed: the restore undoes all changes after the backup without
+ * events, so watchers must start again. Sessions and their outcomes: a client may have used its session after
+ * the backup, so an outcome that the backup lacks would be that of another mutation.
+ */
+const OMITTED: ReadonlySet<string> = new Set([
+  TABLE_BYTE.feed,
+  TABLE_BYTE.outcome,
+  TABLE_BYTE.session,
+]);
 
 /**
- * Converts the rows of a backup to the rows of a restored cluster. Every restore of the same backup
- * results in the same rows, index and term.
+ * Converts the rows of a backup to the rows of a restored cluster. The result depends on the backup and the
+ * restore id only, so all members of the cluster get the same rows, index and term. Two restores have different
+ * ids, and so different indexes, terms, keys and ids of their own (docs/decisions/0010).
  */
 export class RestoredState {
   /** Index of the restored state. */
   readonly index: LogIndex;
   /** Term of the restored state. */
   readonly term: Term;
+  readonly #restored: RestoredRecord;
   readonly #hasher: Hasher;
   readonly #hash = new StateHash();
+  /** The sessions of the backup with unfinished uploads, which are not queued for `reclaim` yet. */
+  readonly #uploaders = new Set<SessionId>();
+  #totals: TotalsRecord | null = null;
   #hasApplied = false;
 
-  /** @throws {AshlarError} VERSION_MISMATCH if the backup needs a newer program */
-  constructor(head: BackupHead, hasher: Hasher) {
+  /** @throws {AshlarError} VERSION_MISMATCH if the backup needs a newer program; TOO_LARGE */
+  constructor(head: BackupHead, hasher: Hasher, restoreId: string) {
     checkFeatureLevel(head.featureLevel);
-    this.index = inNextEpoch(head.index, INDEXES_PER_EPOCH) as LogIndex;
-    this.term = inNextEpoch(head.term, TERMS_PER_EPOCH) as Term;
+    const { index, term } = positionAfter(head, restoreId);
+    const position = textToBytes(u64(head.index) + u64(head.term));
+    const backup = hasher.hash(Uint8Array.from([...position, ...head.stateHash]));
+    this.index = index;
+    this.term = term;
+    this.#restored = { restoreId, backup: backup.slice(0, BACKUP_BYTES), index, term };
     this.#hasher = hasher;
   }
 
@@ -49,19 +71,15 @@ export class RestoredState {
   convertRows(rows: readonly KeyValue[]): StoreChange[] {
     const changes: StoreChange[] = [];
     for (const { key, value } of rows) {
-      const text = bytesToText(key);
+      const text = bytesToText(key) as Key;
       if (text === META_KEY.applied) {
         checkFormatVersion(APPLIED.decode(value, META_KEY.applied).formatVersion);
         this.#hasApplied = true;
       }
-      // `finish` writes both rows with their new values.
-      if (text === META_KEY.applied || text === META_KEY.membership) continue;
-      // The restore undoes all changes after the backup without events, so watchers must start
-      // again.
-      if (text[0] === TABLE_BYTE.feed) continue;
-      const converted = this.#convertValue(text, value);
-      this.#hash.add(key, converted);
-      changes.push({ key, value: converted });
+      if (text === META_KEY.totals) this.#totals = TOTALS.decode(value, META_KEY.totals);
+      if (REPLACED.has(text) || OMITTED.has(text[0] ?? "")) continue;
+      this.#noteUploader(text);
+      changes.push(this.#put(text, this.#convertValue(text, value)));
     }
     return changes;
   }
@@ -79,16 +97,41 @@ export class RestoredState {
       );
     }
     const { index, term } = this;
-    return durableChanges({ index, term, membership, stateHash: this.#hash.bytes() });
+    const rows = [
+      ...[...this.#uploaders].map((id) =>
+        this.#put(uploadsKey(id), RECLAIMS.encode(1, uploadsKey(id))),
+      ),
+      ...(this.#totals === null ? [] : [this.#newTotals(this.#totals)]),
+      this.#put(META_KEY.restored, RESTORED.encode(this.#restored, META_KEY.restored)),
+    ];
+    return [...rows, ...durableChanges({ index, term, membership, stateHash: this.#hash.bytes() })];
   }
 
-  #convertValue(key: string, value: Uint8Array): Uint8Array {
+  #put(key: Key, value: Uint8Array): StoreChange {
+    const row = { key: textToBytes(key), value };
+    this.#hash.add(row.key, value);
+    return row;
+  }
+
+  /** Notes a session with unfinished uploads: its sums are read before its row in the reclaim queue. */
+  #noteUploader(key: Key): void {
+    if (key[0] === TABLE_BYTE.stagedTotals) this.#uploaders.add(readU64(key, 1) as SessionId);
+    if (key[0] !== TABLE_BYTE.reclaim || kindOf(key) !== RECLAIM_KIND.staged) return;
+    const id = readU64(key, key.length - u64(0).length) as SessionId;
+    if (key === uploadsKey(id)) this.#uploaders.delete(id);
+  }
+
+  #newTotals(totals: TotalsRecord): StoreChange {
+    const feedFloor = (this.index + 1) as LogIndex;
+    const historyVersions = totals.historyVersions + this.#uploaders.size;
+    const value = { ...totals, feedFloor, feedBytes: 0, historyVersions };
+    return this.#put(META_KEY.totals, TOTALS.encode(value, META_KEY.totals));
+  }
+
+  #convertValue(key: Key, value: Uint8Array): Uint8Array {
     if (key === META_KEY.clusterFacts) return this.#withNewKey(value);
     if (key === META_KEY.enrolment) return this.#withNewKeys(value);
-    if (key !== META_KEY.totals) return value;
-    const totals = TOTALS.decode(value, META_KEY.totals);
-    const feedFloor = (this.index + 1) as LogIndex;
-    return TOTALS.encode({ ...totals, feedFloor, feedBytes: 0 }, META_KEY.totals);
+    return value;
   }
 
   /**
@@ -112,15 +155,25 @@ export class RestoredState {
   }
 
   #derive(context: string, secret: Uint8Array): Uint8Array {
-    const material = [...secret, ...textToBytes(String(this.index))];
+    const material = [...secret, ...textToBytes(this.#restored.restoreId)];
     return this.#hasher.deriveKey(context, Uint8Array.from(material));
   }
 }
 
-/** Returns whether the cluster was restored from a backup between the two indexes. */
-export function isRestoredBetween(earlier: LogIndex, later: LogIndex): boolean {
-  return Math.floor(earlier / INDEXES_PER_EPOCH) < Math.floor(later / INDEXES_PER_EPOCH);
+/**
+ * Returns whether the masters were restored from a backup after `index`.
+ *
+ * @param state a state of the cluster
+ */
+export function isBeforeRestore(
+  index: LogIndex,
+  state: { readonly restored: RestoredRecord | undefined; readonly appliedIndex: LogIndex },
+): boolean {
+  if (state.restored !== undefined) return index <= state.restored.index;
+  return epochOf(index) < epochOf(state.appliedIndex);
 }
 
-const inNextEpoch = (position: number, length: number): number =>
-  (Math.floor(position / length) + 1) * length + (position % length);
+const epochOf = (index: LogIndex): number => Math.floor(index / INDEXES_PER_EPOCH);
+
+/** Returns the key of the row that queues the unfinished uploads of a closed session. */
+const uploadsKey = (id: SessionId): Key => reclaimKey(0 as LogIndex, RECLAIM_KIND.staged, u64(id));

@@ -32,6 +32,7 @@ import type {
   EntryRecord,
   InodeRecord,
   PositionRecord,
+  RestoredRecord,
   SessionRecord,
   TotalsRecord,
 } from "./records.ts";
@@ -44,6 +45,7 @@ import {
   ENROLMENT,
   FEATURE_LEVEL,
   POSITIONS,
+  RESTORED,
   SESSIONS,
   STORAGE_CLASSES,
   type Table,
@@ -128,6 +130,11 @@ export class State implements RecordReader, TreeView {
   /** The facts of the cluster. Undefined before `bootstrap`. */
   get clusterFacts(): ClusterFacts | undefined {
     return this.#records.get(CLUSTER_FACTS, META_KEY.clusterFacts);
+  }
+
+  /** Undefined if the state did not begin with a restore from a backup. */
+  get restored(): RestoredRecord | undefined {
+    return this.#records.get(RESTORED, META_KEY.restored);
   }
 
   /** Undefined below feature level 13. */

@@ -1,6 +1,13 @@
 import { Packr } from "msgpackr";
 import { assert } from "../../shared/base/assert.ts";
-import type { ChunkId, InodeId, LogIndex, ServerId, SessionId } from "../../shared/base/ids.ts";
+import type {
+  ChunkId,
+  InodeId,
+  LogIndex,
+  ServerId,
+  SessionId,
+  Term,
+} from "../../shared/base/ids.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
 import type { ClusterFacts, Outcome } from "./command.ts";
@@ -13,6 +20,7 @@ import type {
   DirectoryRecord,
   EnrolmentRecord,
   PositionRecord,
+  RestoredRecord,
   SessionRecord,
   StagedRecord,
   StagedTotalsRecord,
@@ -288,6 +296,17 @@ export const ENROLMENT: UnversionedTable<EnrolmentRecord> = table({
     })),
   }),
   sizeBytes: ({ tokens }) => 1_000 + tokens.length * 100,
+  isCached: always,
+});
+
+export const RESTORED: UnversionedTable<RestoredRecord> = table({
+  toFields: ({ restoreId, backup, index, term }) => [restoreId, backup, index, term],
+  fromFields: ([restoreId, backup, index, term]) => ({
+    restoreId: restoreId as string,
+    backup: ownBytes(backup),
+    index: index as LogIndex,
+    term: term as Term,
+  }),
   isCached: always,
 });
 

@@ -1,5 +1,6 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import type { ClusterId, LogIndex, MemberId, Term } from "../../shared/base/ids.ts";
+import type { Clock } from "../../shared/ports/clock.ts";
 import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
 import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { Log } from "../../shared/ports/log.ts";
@@ -8,6 +9,7 @@ import type { Random } from "../../shared/ports/random.ts";
 import type { BackupHead } from "../../shared/protocol/backup-api.ts";
 import { BackupReader } from "../../shared/protocol/backup-file.ts";
 import { Namespace } from "../namespace/namespace.ts";
+import { drawRestoreId, parseRestoreId } from "../namespace/restore-id.ts";
 import { RestoredState } from "../namespace/restored-state.ts";
 import { openIdentity } from "./identity.ts";
 import { beginRestore, endRestore } from "./restore-marker.ts";
@@ -23,6 +25,9 @@ export interface RestoreOptions {
   readonly log: Log;
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
+  readonly clock: Pick<Clock, "wallMs">;
+  /** The id that another member of the restored cluster was restored with. Default: a new one. */
+  readonly restoreId?: string | undefined;
   /** The encoded membership of the restored cluster. */
   readonly membership: Uint8Array;
   /** The backup file, open for reading. */
@@ -35,6 +40,8 @@ export interface RestoreResult {
   /** First index of the restored cluster. */
   readonly index: LogIndex;
   readonly term: Term;
+  /** The id with which the other members must be restored. */
+  readonly restoreId: string;
 }
 
 /**
@@ -43,13 +50,13 @@ export interface RestoreResult {
  *
  * The member has a new identity, an empty log and the state of the backup. At its start the log is
  * reset to the state, as after a snapshot. Members that restore the same backup with the same
- * membership form a group in which all have installed the same snapshot.
+ * membership and the same restore id form a group in which all have installed the same snapshot.
  *
- * @throws {AshlarError} ALREADY_EXISTS, WRONG_CLUSTER, VERSION_MISMATCH; STORE_CORRUPT and
+ * @throws {AshlarError} ALREADY_EXISTS, WRONG_CLUSTER, VERSION_MISMATCH, INVALID_ARGUMENT; STORE_CORRUPT and
  *   STATE_DIVERGED if the backup is damaged; NO_SPACE, DISK_FAILED
  */
 export async function restoreBackup(options: RestoreOptions): Promise<RestoreResult> {
-  const { disk, hasher, clusterId, file } = options;
+  const { clock, disk, hasher, clusterId, file, random } = options;
   const reader = new BackupReader(file, hasher);
   const head = await reader.head();
   if (head.clusterId !== clusterId) {
@@ -61,7 +68,10 @@ export async function restoreBackup(options: RestoreOptions): Promise<RestoreRes
       },
     );
   }
-  const state = new RestoredState(head, hasher);
+  const restoreId = parseRestoreId(
+    options.restoreId ?? drawRestoreId(random, head, clock.wallMs()),
+  );
+  const state = new RestoredState(head, hasher, restoreId);
   await beginRestore(disk);
   await openIdentity(options, options);
   const states = await StateStores.open({ ...options, wasLogBegun: false });
@@ -73,7 +83,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<RestoreRes
   }
   await states.switchTo(name);
   await endRestore(disk);
-  return { head, index: state.index, term: state.term };
+  return { head, index: state.index, term: state.term, restoreId };
 }
 
 /** Writes the rows of the backup into `store` and checks that they are the state of a cluster. */

@@ -1,20 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { FEATURE_LEVEL_MAX } from "../../../master/namespace/feature-levels.ts";
-import { RestoredState } from "../../../master/namespace/restored-state.ts";
 import type { LogIndex } from "../../../shared/base/ids.ts";
-import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import {
   at,
-  BOOTSTRAP,
   chunkId,
   chunksContent,
-  hasher,
   OWNER,
   sealed,
   serverId,
   TestStateMachine,
 } from "../namespace/harness.ts";
+import {
+  backupOf,
+  LATER_RESTORE_ID,
+  RESTORE_ID,
+  restoredFrom,
+} from "../namespace/restored-machine.ts";
 import { TestLeader } from "./leader-fixture.ts";
 
 const put = (path: string, name: string, servers: string[], intentIndex: number) => {
@@ -23,18 +24,8 @@ const put = (path: string, name: string, servers: string[], intentIndex: number)
 };
 
 /** Returns the state of masters that were restored from a backup of `machine`. */
-async function restored(machine: TestStateMachine): Promise<TestStateMachine> {
-  await machine.namespace.flush();
-  const { index, term } = machine.namespace.durable;
-  const { stateHash } = machine.namespace.durableMark;
-  const { clusterId } = BOOTSTRAP;
-  const head = { clusterId, index, term, createdMs: 1, featureLevel: FEATURE_LEVEL_MAX, stateHash };
-  const state = new RestoredState(head, hasher);
-  const store = await new MemoryStores().open("state");
-  const rows = [...machine.store.range({ start: Uint8Array.of(0), end: Uint8Array.of(255) })];
-  await store.commit([...state.convertRows(rows), ...state.finish(new Uint8Array())]);
-  return TestStateMachine.empty(store);
-}
+const restored = async (machine: TestStateMachine): Promise<TestStateMachine> =>
+  restoredFrom(await backupOf(machine));
 
 /** Raises the floor above all intents from before the restore: the leader does so after a lifetime. */
 const raiseFloor = (machine: TestStateMachine): unknown =>
@@ -88,6 +79,20 @@ describe("a copy that was made after the backup of the restored masters", () => 
     raiseFloor(machine);
     machine.apply({ kind: "raise-intent-floor", floor: machine.index });
     assert.equal(await leader.ask("s1", { name: "b", intentIndex }), "unknown");
+  });
+
+  it("is kept if it was made in the life of another restore, also of the same backup", async () => {
+    const backup = await backupOf(await TestStateMachine.make());
+    const first = await restoredFrom(backup, RESTORE_ID);
+    first.openSession();
+    const copy = { name: "b", intentIndex: first.index };
+    const machine = await restoredFrom(backup, LATER_RESTORE_ID);
+    assert.ok(machine.index > first.index, "no index of the first life is used again");
+    const leader = await TestLeader.start(machine, ["s1"]);
+    machine.openSession();
+    for (let raised = 0; raised < 3; raised += 1) raiseFloor(machine);
+    assert.ok(machine.namespace.intentFloor() > copy.intentIndex);
+    assert.equal(await leader.ask("s1", copy), "known");
   });
 
   it("is not deleted by a purge that the backup contains", async () => {

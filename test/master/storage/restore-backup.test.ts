@@ -20,8 +20,10 @@ import { at, BOOTSTRAP, hasher, inline, OWNER, TestStateMachine } from "../names
 
 const CLUSTER = BOOTSTRAP.clusterId;
 const MEMBERS = [1, 2, 3] as MemberId[];
-/** Distance of the index before a restore from the one after it. */
-const RESTORE_INDEX_STEP = 2 ** 40;
+const ALL = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
+/** Time of the first restore. */
+const RESTORED_MS = Date.UTC(2026, 5, 1);
+const HOUR_MS = 3_600_000;
 
 /** Creates a state with some files, and the head and rows of its backup. */
 async function source(): Promise<{
@@ -43,8 +45,7 @@ async function source(): Promise<{
   const { index, term } = machine.namespace.durable;
   const { stateHash } = machine.namespace.durableMark;
   const head = { clusterId: CLUSTER, index, term, createdMs: 1, featureLevel: 1, stateHash };
-  const all = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
-  return { machine, head, rows: [...machine.store.range(all)] };
+  return { machine, head, rows: [...machine.store.range(ALL)] };
 }
 
 /** Returns the bytes of a backup file, in parts of ten rows. */
@@ -67,12 +68,24 @@ class Directory {
   readonly memory = new MemoryDisk();
   readonly disk = this.memory.mount();
   readonly stores = new MemoryStores();
-  readonly random = new SeededRandom(7);
+  readonly random: SeededRandom;
   readonly log = new MemoryLog();
+
+  constructor(seed = 7) {
+    this.random = new SeededRandom(seed);
+  }
+
+  /** Returns the rows of the restored state, and its namespace. */
+  async read(): Promise<{ rows: KeyValue[]; namespace: Namespace }> {
+    const { states, log } = await this.open();
+    const { store } = await states.openCurrent();
+    await log.close();
+    return { rows: [...store.range(ALL)], namespace: Namespace.open({ store, hasher }) };
+  }
 
   async restore(
     bytes: Uint8Array,
-    given: { memberId?: number; clusterId?: ClusterId } = {},
+    given: { memberId?: number; clusterId?: ClusterId; restoreId?: string; nowMs?: number } = {},
   ): Promise<RestoreResult> {
     const elsewhere = new MemoryDisk().mount();
     await elsewhere.writeFileDurably("backup", bytes);
@@ -80,9 +93,9 @@ class Directory {
     const deps = { disk, stores, random, log, hasher };
     const file = await elsewhere.open("backup", "read");
     const membership = foundingRecord(MEMBERS);
-    const { memberId = 1, clusterId = CLUSTER } = given;
+    const { memberId = 1, clusterId = CLUSTER, restoreId, nowMs = RESTORED_MS } = given;
     return restoreBackup({
-      ...deps,
+      ...{ ...deps, restoreId, clock: { wallMs: () => nowMs } },
       clusterId,
       memberId: memberId as MemberId,
       membership,
@@ -107,8 +120,7 @@ describe("a master's directory that is restored from a backup", () => {
     const { machine, head, rows } = await source();
     const directory = new Directory();
     const restored = await directory.restore(await fileOf(head, rows));
-    assert.equal(restored.index, RESTORE_INDEX_STEP + head.index);
-    assert.ok(restored.term > 2 ** 32);
+    assert.ok(restored.index > head.index && restored.term > head.term);
     const { states, log } = await directory.open();
     const { store } = await states.openCurrent();
     const namespace = Namespace.open({ store, hasher });
@@ -142,25 +154,85 @@ describe("a master's directory that is restored from a backup", () => {
     await log.close();
   });
 
-  it("has the same state for every member, and can be backed up and restored again", async () => {
+  it("has the same state for every member with the id of the restore, and can be restored again", async () => {
     const { head, rows } = await source();
     const bytes = await fileOf(head, rows);
-    const all = { start: Uint8Array.of(0), end: Uint8Array.of(255) };
     const seen: KeyValue[][] = [];
+    const { restoreId } = await new Directory().restore(bytes);
     for (const memberId of [1, 2]) {
-      const directory = new Directory();
-      await directory.restore(bytes, { memberId });
+      const directory = new Directory(memberId);
+      const nowMs = RESTORED_MS + memberId * HOUR_MS;
+      assert.equal(
+        (await directory.restore(bytes, { memberId, restoreId, nowMs })).restoreId,
+        restoreId,
+      );
       const { states, log } = await directory.open(memberId);
       const { store } = await states.openCurrent();
-      seen.push([...store.range(all)]);
+      seen.push([...store.range(ALL)]);
       const { index, term } = Namespace.open({ store, hasher }).durable;
       const { stateHash } = Namespace.open({ store, hasher }).durableMark;
       await log.close();
-      const second = await fileOf({ ...head, index, term, stateHash }, [...store.range(all)]);
-      const again = await new Directory().restore(second);
-      assert.equal(again.index, 2 * RESTORE_INDEX_STEP + head.index);
+      const second = await fileOf({ ...head, index, term, stateHash }, [...store.range(ALL)]);
+      const again = await new Directory(9).restore(second);
+      assert.ok(again.index > index && again.term > term, "although the time is the same");
+      assert.notEqual(again.restoreId, restoreId);
     }
     assert.deepEqual(seen[0], seen[1]);
+  });
+
+  it("has nothing in common with another restore, also of the same backup", async () => {
+    const { head, rows } = await source();
+    const bytes = await fileOf(head, rows);
+    const lives: { index: number; term: number; restoreId: string; chunkKey: string }[] = [];
+    // The clock of the last two is wrong.
+    for (const [seed, nowMs] of [RESTORED_MS, RESTORED_MS + 1_000, 0, 0].entries()) {
+      const directory = new Directory(seed + 1);
+      const { index, term, restoreId } = await directory.restore(bytes, { nowMs });
+      assert.ok(index > head.index && term > head.term);
+      const { namespace } = await directory.read();
+      const { chunkKey } = namespace.clusterFacts() ?? {};
+      lives.push({ index, term, restoreId, chunkKey: toHex(chunkKey ?? new Uint8Array()) });
+    }
+    for (const field of ["index", "restoreId", "chunkKey"] as const) {
+      assert.equal(new Set(lives.map((life) => life[field])).size, lives.length, field);
+    }
+    const [first, second] = lives;
+    assert.ok(first !== undefined && second !== undefined);
+    assert.ok(second.index > first.index + 500_000, "more than the first life can use in a second");
+    assert.ok(second.term > first.term);
+  });
+
+  it("is above the backup of a cluster whose clock was ahead", async () => {
+    const { head, rows } = await source();
+    const createdMs = Date.UTC(2090, 0, 1);
+    const ahead = await new Directory().restore(await fileOf({ ...head, createdMs }, rows));
+    const again = await new Directory(8).restore(
+      await fileOf({ ...head, index: ahead.index, term: ahead.term }, rows),
+    );
+    assert.ok(again.index > ahead.index + 2 ** 39);
+    assert.ok(again.term > ahead.term + 2 ** 31);
+  });
+
+  it("has no session of the backup, so no outcome of a mutation that is not in it", async () => {
+    const { machine, head, rows } = await source();
+    const { sessionId } = machine;
+    assert.ok(machine.namespace.hasSession(sessionId));
+    const directory = new Directory();
+    await directory.restore(await fileOf(head, rows));
+    const { namespace, rows: restored } = await directory.read();
+    assert.ok(!namespace.hasSession(sessionId));
+    const tables = new Set(restored.map(({ key }) => String.fromCharCode(key[0] ?? 0)));
+    assert.ok(!tables.has("s") && !tables.has("o"));
+  });
+
+  it("is refused with an id that is none", async () => {
+    const { head, rows } = await source();
+    const bytes = await fileOf(head, rows);
+    for (const restoreId of ["", "1234", "X".repeat(32)]) {
+      await assert.rejects(new Directory().restore(bytes, { restoreId }), {
+        code: "INVALID_ARGUMENT",
+      });
+    }
   });
 
   it("is created only if it is empty", async () => {

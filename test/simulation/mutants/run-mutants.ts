@@ -8,6 +8,7 @@ import { DRIVER_MUTANTS } from "./driver-mutants.ts";
 import { FLOW_MUTANTS } from "./flow-mutants.ts";
 import { applyEdit, type Check, type Edit, type Mutant } from "./mutant.ts";
 import { RAFT_MUTANTS } from "./raft-mutants.ts";
+import { RESTORE_MUTANTS } from "./restore-mutants.ts";
 import { type CheckResult, runCheck } from "./run-check.ts";
 import { STATE_MUTANTS } from "./state-mutants.ts";
 
@@ -22,6 +23,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...STATE_MUTANTS,
   ...CALL_MUTANTS,
   ...COPY_MUTANTS,
+  ...RESTORE_MUTANTS,
   ...FLOW_MUTANTS,
 ];
 

@@ -1,0 +1,49 @@
+import { inTest, type Mutant } from "./mutant.ts";
+
+/** Bugs of the restore of the masters from a backup. */
+export const RESTORE_MUTANTS: readonly Mutant[] = [
+  {
+    name: "restores-share-indexes",
+    bug: "The indexes after a restore depend on the backup only, so two restores use the same ones",
+    breaks: "docs/decisions/0010: no index is used twice",
+    edits: [
+      {
+        file: "master/namespace/restore-id.ts",
+        find: "  if (byTime > position) return byTime;\n",
+        replace: "",
+      },
+      {
+        file: "master/namespace/restore-id.ts",
+        find: "next + (drawn % (by.perEpoch / 2))",
+        replace: "next + (position % by.perEpoch)",
+      },
+    ],
+    caughtBy: inTest("test/master/api/restored-copies.test.ts"),
+  },
+  {
+    name: "restores-share-keys",
+    bug: "The chunk key after a restore depends on the backup only",
+    breaks: "docs/decisions/0010: receipts of another restore are void",
+    edits: [
+      {
+        file: "master/namespace/restored-state.ts",
+        find: "textToBytes(this.#restored.restoreId)",
+        replace: "this.#restored.backup",
+      },
+    ],
+    caughtBy: inTest("test/master/storage/restore-backup.test.ts"),
+  },
+  {
+    name: "restored-sessions",
+    bug: "A restored state has the sessions of the backup with their outcomes",
+    breaks: "docs/decisions/0010: sessions end with a restore",
+    edits: [
+      {
+        file: "master/namespace/restored-state.ts",
+        find: "  TABLE_BYTE.outcome,\n  TABLE_BYTE.session,\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/storage/restore-backup.test.ts"),
+  },
+];
