@@ -41,7 +41,8 @@ interface Episode {
  */
 export class RefusedMessages {
   readonly #options: RefusedMessagesOptions;
-  #contradiction: { readonly term: Term; readonly error: AshlarError } | null = null;
+  /** `term` is null if it lasts until the process ends. */
+  #contradiction: { readonly term: Term | null; readonly error: AshlarError } | null = null;
   readonly #episodes = new Map<MemberId, Episode>();
   /** A member repeats a refused message at each heartbeat. */
   readonly #pace: LogPace<MemberId>;
@@ -61,7 +62,9 @@ export class RefusedMessages {
     episode.lastMs = nowMs;
     const unloggedCount = this.#pace.admit(from);
     if (unloggedCount !== null) this.#log(text, unloggedCount);
-    if (kind === "contradiction") this.#noteContradiction(reason);
+    const { term } = this.#options.node.status();
+    if (kind === "contradiction") this.#noteContradiction(reason, term);
+    if (kind === "leader-differs") this.#noteContradiction(reason, null);
     if (kind === "log-lost") this.#options.onLogLost(entriesLost(text));
   }
 
@@ -80,18 +83,20 @@ export class RefusedMessages {
     return { forMs: Math.round(forMs), reason: episode.reason };
   }
 
-  /** The error of all reads while the leader of this term has another history than this member. Else null. */
+  /** The error of all reads while the leader has another history than this member. Else null. */
   get contradiction(): AshlarError | null {
     const found = this.#contradiction;
-    return found === null || found.term !== this.#options.node.status().term ? null : found.error;
+    if (found === null) return null;
+    const isCurrent = found.term === null || found.term === this.#options.node.status().term;
+    return isCurrent ? found.error : null;
   }
 
-  #noteContradiction(reason: string): void {
+  #noteContradiction(reason: string, term: Term | null): void {
     const error = new AshlarError(
       "UNAVAILABLE",
       `Cannot confirm a read: this master does not follow the leader: ${reason}`,
     );
-    this.#contradiction = { term: this.#options.node.status().term, error };
+    if (this.#contradiction?.term !== null) this.#contradiction = { term, error };
     this.#options.onContradiction(error);
   }
 

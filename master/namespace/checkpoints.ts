@@ -67,7 +67,7 @@ function requireEqualHashes(mark: StateMark, majority: StateMark): void {
     `Cannot continue with the state at index ${index}: expected the majority's hash ${expected}: current value is ${stateHash}`,
     {
       details: { index, stateHash, expected },
-      hint: "Remove `stores` in the data directory of this master and start the master: it fetches the state from the other masters (docs/operations.md, A master has diverged)",
+      hint: "Remove nothing. If no disk of a master was restored or set back, move `stores` out of the data directory of this master and start it: it fetches the state from the other masters (docs/operations.md, A master has diverged)",
     },
   );
 }

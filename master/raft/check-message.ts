@@ -1,5 +1,6 @@
 import type { Core } from "./core.ts";
 import type { EntryPosition, PeerMessage } from "./messages.ts";
+import { leaderDifference, memberDifference } from "./other-history.ts";
 
 /**
  * Largest difference between the term of a message and that of this member. Elections cannot pass
@@ -13,10 +14,14 @@ export interface Violation {
    * - `refused`: nothing else follows from the message.
    * - `contradiction`: the log of the leader contradicts entries that this member has committed. The two
    *   have different histories, and the leader cannot confirm a read of this member.
+   * - `leader-differs`: the same, and the terms do not show it. This member follows no leader until its
+   *   process ends, and does not campaign.
+   * - `member-differs`: the sender has acknowledged entries that this leader lacks. It does not count for
+   *   commits and reads until the term ends.
    * - `log-lost`: this member has lost entries that it had acknowledged. It must stop: its vote could
    *   elect a leader without them.
    */
-  readonly kind: "refused" | "contradiction" | "log-lost";
+  readonly kind: "refused" | "contradiction" | "leader-differs" | "member-differs" | "log-lost";
   readonly reason: string;
 }
 
@@ -28,6 +33,10 @@ export interface Violation {
 export function violationOf(core: Core, message: PeerMessage): Violation | null {
   const contradiction = contradictionOf(core, message);
   if (contradiction !== null) return { kind: "contradiction", reason: contradiction };
+  const leader = leaderDifference(core, message);
+  if (leader !== null) return { kind: "leader-differs", reason: leader };
+  const member = memberDifference(core, message);
+  if (member !== null) return { kind: "member-differs", reason: member };
   const reason = refusalOf(core, message);
   if (reason !== null) return { kind: "refused", reason };
   const isLogLost =
@@ -40,7 +49,7 @@ export function violationOf(core: Core, message: PeerMessage): Violation | null 
 }
 
 function refusalOf(core: Core, message: PeerMessage): string | null {
-  const { role, log, term } = core;
+  const { role, term } = core;
   if (message.kind === "propose-request") {
     return core.options.forwardProposals ? null : "expected no forwarded proposal";
   }
@@ -54,9 +63,6 @@ function refusalOf(core: Core, message: PeerMessage): string | null {
     case "heartbeat-request":
     case "snapshot-request":
       return `expected no other leader of term ${term}`;
-    case "append-accepted":
-      if (message.matchIndex <= log.lastIndex()) return null;
-      return `expected an acknowledgement of at most entry ${log.lastIndex()}: current value is ${message.matchIndex}`;
     case "heartbeat-reply":
       if (message.readSequence <= role.reads.acceptedCount) return null;
       return `expected at most ${role.reads.acceptedCount} confirmed reads: current value is ${message.readSequence}`;

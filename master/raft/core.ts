@@ -102,6 +102,16 @@ export interface Core {
   afterAppend: Message[];
   readStates: ReadState[];
   nextReadId: number;
+  /** The first read of this run. Replies to reads of an earlier run may still arrive. */
+  readonly firstReadId: number;
+  /** The commit index when this member entered its term, or when it started. */
+  committedBefore: LogIndex;
+  /**
+   * Whether a leader has shown that it lacks entries that this member has acknowledged, although the terms
+   * agree. Then this member follows no leader, and does not campaign: it could replace the only copy of
+   * these entries.
+   */
+  hasOtherHistory: boolean;
 }
 
 /** Creates a member from its stored state. A member starts as a follower: Raft §5.2. */
@@ -114,6 +124,8 @@ export function createCore(given: RaftOptions): Core {
   log.commitTo(maxIndex(hardState.commitIndex, options.appliedIndex));
   if (options.appliedIndex > INDEX_ZERO) log.appliedTo(options.appliedIndex, 0);
   const membership = checkedMembership(initial.membership);
+  // Replies to reads of an earlier run may still arrive, so ids must differ between runs.
+  const firstReadId = 1 + Math.floor(options.random() * 2 ** 50);
   const core: Core = {
     id: options.id,
     options,
@@ -128,8 +140,10 @@ export function createCore(given: RaftOptions): Core {
     outbox: [],
     afterAppend: [],
     readStates: [],
-    // Replies to reads of an earlier run may still arrive, so ids must differ between runs.
-    nextReadId: 1 + Math.floor(options.random() * 2 ** 50),
+    nextReadId: firstReadId,
+    firstReadId,
+    committedBefore: log.committedIndex,
+    hasOtherHistory: false,
   };
   resetElectionTimer(core);
   return core;
@@ -228,6 +242,7 @@ function enterTerm(core: Core, term: Term): void {
   if (term === core.term) return;
   core.term = term;
   core.votedFor = NO_MEMBER;
+  core.committedBefore = core.log.committedIndex;
 }
 
 /** Draws a new timeout. Random timeouts make split votes rare: Raft §5.2. */

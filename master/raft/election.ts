@@ -66,6 +66,7 @@ export function campaignIfDue(core: Core): void {
 function tryCampaign(core: Core, reason: CampaignReason): void {
   // A member that waits for a snapshot has no state, so it cannot lead.
   if (core.log.unstable.snapshot !== null) return;
+  if (core.hasOtherHistory) return;
   // A change that is committed and not applied may have removed voters, including this member.
   if (mayHaveUnappliedChange(core)) return;
   if (reason === "timeout" && core.options.preVote) startPreVote(core);

@@ -3,7 +3,7 @@ import type { LogIndex, MemberId } from "../../shared/base/ids.ts";
 import { indexAfter, indexBefore, maxIndex, minIndex } from "./entries.ts";
 import type { InflightLimits } from "./inflights.ts";
 import { Inflights } from "./inflights.ts";
-import { INDEX_ZERO } from "./messages.ts";
+import { type EntryPosition, INDEX_ZERO } from "./messages.ts";
 
 /** How a leader replicates its log to one member; the states are those of etcd-io/raft. */
 export type ReplicationState =
@@ -13,6 +13,13 @@ export type ReplicationState =
   | { readonly kind: "replicate" }
   /** A snapshot is being sent; no entries are sent until it has arrived or failed. */
   | { readonly kind: "snapshot"; readonly pendingIndex: LogIndex };
+
+/** The acknowledgement of a member that shows that its log differs from that of the leader. */
+export interface Refused {
+  readonly index: LogIndex;
+  /** End of the leader's log at that time. */
+  readonly last: EntryPosition;
+}
 
 /**
  * A leader's view of the log of one member.
@@ -29,6 +36,7 @@ export class Progress {
   isPaused = false;
   readonly inflights: Inflights;
   #state: ReplicationState = { kind: "probe" };
+  #refused: Refused | null = null;
   /** Index up to which the member's log matches and is durable: Raft, Figure 2. */
   #matchIndex: LogIndex;
   /** Index of the next entry to send. */
@@ -61,9 +69,21 @@ export class Progress {
     return this.#nextIndex;
   }
 
+  /** Not null if the member has another history. It then receives no entries in this term. */
+  get refused(): Refused | null {
+    return this.#refused;
+  }
+
   /** Whether no append request may be sent now. */
   get isThrottled(): boolean {
-    return this.#state.kind === "snapshot" || this.isPaused;
+    return this.#state.kind === "snapshot" || this.isPaused || this.#refused !== null;
+  }
+
+  /** Ends replication with the member for this term. Its acknowledgements count for no commit. */
+  refuse(refused: Refused): void {
+    this.#refused = refused;
+    this.#matchIndex = INDEX_ZERO;
+    this.#enter({ kind: "probe" }, indexAfter(INDEX_ZERO));
   }
 
   /** Starts probing after the matching index, or after the index of a pending snapshot. */

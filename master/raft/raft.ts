@@ -18,6 +18,7 @@ import type {
 } from "./messages.ts";
 import { INDEX_ZERO, NO_MEMBER } from "./messages.ts";
 import type { RaftOptions } from "./options.ts";
+import { noteViolation } from "./other-history.ts";
 import type { ReplicationState } from "./progress.ts";
 import type { ProposeResult } from "./propose.ts";
 import { applyChange, propose } from "./propose.ts";
@@ -149,7 +150,7 @@ export class RaftNode {
     }
     if (isFromPeer(message) && message.from !== this.#core.id) {
       const violation = violationOf(this.#core, message);
-      if (violation !== null) return violation;
+      if (violation !== null) return noteViolation(this.#core, message, violation);
     }
     step(this.#core, message);
     return "accepted";

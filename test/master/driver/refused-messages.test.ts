@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { MemberStatus } from "../../../master/consensus.ts";
 import { RefusedMessages } from "../../../master/driver/refused-messages.ts";
+import type { LogIndex } from "../../../shared/base/ids.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { hasCode, MemoryLog } from "../../support/wire-fixture.ts";
 import { elect, entry, id, index, settle, type TestNode, testNode } from "../raft/raft-fixtures.ts";
@@ -95,6 +96,86 @@ describe("a member that has committed entries which the leader lacks", () => {
   });
 });
 
+/**
+ * Returns a group in which members 1 and another have led in the same term: member 1 has 30 committed
+ * entries of that term, and the disks of the others were set back to an image of the term before.
+ */
+async function sameTermGroup(): Promise<{
+  readonly group: TestGroup;
+  readonly leader: TestMember;
+}> {
+  const group = await TestGroup.start({ timing });
+  const [first, ...others] = group.members as [TestMember, ...TestMember[]];
+  await group.transfer(group.member(2));
+  await group.proposeAll(texts("a", 5));
+  await group.assertAgreement();
+  const images = others.map(({ disk }) => disk.image());
+  await group.transfer(first);
+  await group.proposeAll(texts("b", 30));
+  await group.proposeAll(["stores the commit index of the entries before"]);
+  await group.assertAgreement();
+  const { term } = first.running.status();
+  for (const member of group.members) group.kill(member);
+  group.acknowledged.clear(); // The others will use the indexes of lost entries again.
+  for (const [position, member] of others.entries()) member.disk = images[position] as never;
+  for (const member of others) await group.startMember(member);
+  const leader = await group.leader();
+  assert.equal(leader.running.status().term, term);
+  await group.proposeAll(["c"]);
+  await group.startMember(first);
+  return { group, leader };
+}
+
+describe("a member that has another history of the same term", () => {
+  it("confirms no read, also when the log of the leader is longer, and keeps its entries", async () => {
+    const { group, leader } = await sameTermGroup();
+    const other = group.member(1);
+    await group.clock.advanceUntil(
+      () => other.running.status().leaderId !== null,
+      "it knows the leader",
+    );
+    const first = group.clock.advanceFor(other.running.confirmRead(3_000), "the first read ends");
+    await assert.rejects(first, hasCode("UNAVAILABLE"));
+    const history = other.machine.history();
+    assert.equal(history.filter((text) => text.startsWith("b")).length, 30);
+    for (let round = 0; round < 4; round += 1) {
+      const read = group.clock.advanceFor(other.running.confirmRead(400), "the read ends");
+      await assert.rejects(read, hasCode("UNAVAILABLE"));
+      const wait = other.running.waitApplied(history.length as LogIndex, 400);
+      await assert.rejects(group.clock.advanceFor(wait, "the wait ends"), hasCode("UNAVAILABLE"));
+      await group.proposeAll(texts(`d${round}`, 20));
+      await group.clock.advance(20_000);
+      assert.equal(viewOf(leader, 1).matchIndex, 0);
+      assert.ok((viewOf(leader, 1).refusal?.forMs ?? 0) > 10_000, "the leader reports it");
+      assert.ok((other.running.status().refusal?.forMs ?? 0) > 10_000, "it reports itself");
+    }
+    assert.deepEqual(other.machine.history(), history);
+    assert.equal(other.fatal, null);
+    await group.stopAll();
+  });
+
+  it("does not follow the leader of a later term, and does not lead", async () => {
+    const { group, leader } = await sameTermGroup();
+    const other = group.member(1);
+    await group.clock.advance(1_000);
+    const history = other.machine.history();
+    await group.proposeAll(texts("d", 60));
+    const next = group.member(leader.id === 2 ? 3 : 2);
+    await group.transfer(next);
+    await group.proposeAll(texts("e", 10));
+    await group.clock.advance(20_000);
+    assert.equal(viewOf(next, 1).matchIndex, 0);
+    const read = group.clock.advanceFor(other.running.confirmRead(400), "the read ends");
+    await assert.rejects(read, hasCode("UNAVAILABLE"));
+    for (const member of group.members.slice(1)) group.kill(member);
+    await group.startMember(leader);
+    await group.clock.advance(20_000);
+    assert.notEqual(other.running.status().role, "leader");
+    assert.deepEqual(other.machine.history(), history);
+    await group.stopAll();
+  });
+});
+
 describe("a leader that refuses the acknowledgements of a member", () => {
   interface Refusing extends TestNode {
     readonly clock: VirtualClock;
@@ -140,12 +221,19 @@ describe("a leader that refuses the acknowledgements of a member", () => {
     assert.equal(refused.refusalOf(id(3)), null);
   });
 
-  it("reports it no longer when its log grows, or when it is silent", async () => {
-    const { node, refused, acknowledge, clock } = leading();
-    await acknowledge(99, 15);
-    node.propose([new Uint8Array(1)]);
-    await acknowledge(5, 1);
-    assert.equal(refused.refusalOf(id(2)), null);
+  it("counts none of them in this term, also not when its log is longer", async () => {
+    const { core, node, refused, acknowledge } = leading();
+    await acknowledge(6, 1);
+    node.propose([new Uint8Array(1), new Uint8Array(1), new Uint8Array(1)]);
+    await acknowledge(6, 15);
+    assert.equal(refused.refusalOf(id(2))?.forMs, 15_000);
+    assert.equal(core.log.committedIndex, index(4));
+    const progress = node.status().progress.find((each) => each.id === id(2));
+    assert.equal(progress?.matchIndex, index(0));
+  });
+
+  it("reports it no longer when it is silent", async () => {
+    const { refused, acknowledge, clock } = leading();
     await acknowledge(99, 15);
     assert.equal(refused.refusalOf(id(2))?.forMs, 14_000);
     await clock.advance(10_000);

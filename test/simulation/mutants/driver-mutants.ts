@@ -108,8 +108,8 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "master/driver/refused-messages.ts",
-        find: "found === null || found.term !== this.#options.node.status().term ? null : found.error;",
-        replace: "found === null || found.term > 0 ? null : found.error;",
+        find: "return isCurrent ? found.error : null;",
+        replace: "return isCurrent ? null : found.error;",
       },
     ],
     caughtBy: inTest("test/master/driver/refused-messages.test.ts"),
@@ -326,6 +326,20 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
       },
     ],
     caughtBy: inLog(20),
+  },
+  {
+    name: "other-history-counts",
+    bug: "A leader counts the acknowledgements of a member again that it has refused once",
+    breaks: "docs/decisions/0023: two histories of one term",
+    edits: [
+      {
+        file: "master/raft/other-history.ts",
+        find: "if (known !== undefined && known !== null) return",
+        replace:
+          "if (known !== undefined && known !== null && message.kind !== `append-accepted`) return",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/refused-messages.test.ts"),
   },
   {
     name: "founder-without-incarnation",
