@@ -14,6 +14,7 @@ import type { DirectoryEntry } from "../../results.ts";
 import type { CommandContext, OptionValues, RunCommand } from "../command.ts";
 import { forEachItem, severalOf } from "../each-item.ts";
 import { listBelow } from "../list-below.ts";
+import { AHEAD_MAX, ListingsAhead } from "../listings-ahead.ts";
 import { expandPaths } from "../patterns/expand-paths.ts";
 import { readOptionsOf } from "../read-options.ts";
 import { childPath, type RemotePath, remotePath } from "../remote-paths.ts";
@@ -74,12 +75,16 @@ async function* sections(
     yield { heading: null, rows: single({ path, nameText: path.text, attributes }) };
     return;
   }
+  const list = (directory: RemotePath) => listBelow(fileSystem, directory.bytes, readOptions);
+  await using ahead = new ListingsAhead(list);
+  const isRecursive = options["recursive"] === true;
   const waiting: RemotePath[] = [path];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const list = next === path ? top : listBelow(fileSystem, next.bytes, readOptions);
-    const below: RemotePath[] | null = options["recursive"] === true ? [] : null;
-    yield { heading: next, rows: rowsOf(next, list, { options, below }) };
+    const entries = next === path ? top : ahead.take(next);
+    const below: RemotePath[] | null = isRecursive ? [] : null;
+    yield { heading: next, rows: rowsOf(next, entries, { options, below }) };
     for (const directory of below?.reverse() ?? []) waiting.push(directory);
+    ahead.prepare(waiting.slice(-AHEAD_MAX).reverse());
   }
 }
 
