@@ -2,6 +2,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import * as api from "../../shared/protocol/chunk-api.ts";
 import { withBody } from "../../shared/wire/reply.ts";
 import type { CallContext, Handlers } from "../../shared/wire/rpc.ts";
+import { putSmall } from "../pipeline/put-small.ts";
 import { readBlocks } from "../pipeline/read-blocks.ts";
 import { type ReceiveDeps, receiveChunk } from "../pipeline/receive-chunk.ts";
 import { type SendDeps, sendChunk, sendPartial } from "../pipeline/send-chunk.ts";
@@ -20,6 +21,7 @@ export function registerChunkHandlers(handlers: Handlers, deps: HandlerDeps): vo
   handlers.onStream(api.writeChunk, (request, stream, context) =>
     receiveChunk(deps.receive, request, stream, context),
   );
+  handlers.onCall(api.putSmall, (request, context) => putSmall(deps.receive, request, context));
   handlers.onStream(api.readChunk, (request, stream, context) =>
     sendChunk(deps.send, request, stream, context),
   );

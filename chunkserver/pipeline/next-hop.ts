@@ -20,7 +20,8 @@ const STALL_TIMEOUT_MS = 15_000;
  * stalled server detects the stall first and reports the right server.
  */
 const STALL_TIMEOUT_MS_PER_HOP = 5_000;
-const CONNECT_TIMEOUT_MS = 3_000;
+/** Limit of the connection to the next server. */
+export const CONNECT_TIMEOUT_MS = 3_000;
 
 /** A write chain is broken at the server `serverId`. */
 export class ChainBrokenError extends Error {

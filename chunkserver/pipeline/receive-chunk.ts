@@ -12,21 +12,17 @@ import {
   type WriteUp,
 } from "../../shared/protocol/chunk-api.ts";
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
-import {
-  type Intent,
-  isIntentFor,
-  type Receipt,
-  signReceipt,
-} from "../../shared/protocol/intent.ts";
+import { type Receipt, signReceipt } from "../../shared/protocol/intent.ts";
 import type { ConnectionPool } from "../../shared/wire/connection-pool.ts";
 import type { CallContext, Received, Stream } from "../../shared/wire/rpc.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
 import { firstCorruptBlock } from "../store/verify-blocks.ts";
 import type { WriteLease } from "../store/writes.ts";
 import { admitWrite } from "./admit-write.ts";
+import { checkPlace, corruptBytes, logBreak } from "./chain-place.ts";
 import { fillPartial } from "./fill-partial.ts";
 import type { HeldKeys } from "./held-keys.ts";
-import { type ChainBrokenError, NextHop, toChainBrokenError } from "./next-hop.ts";
+import { NextHop, toChainBrokenError } from "./next-hop.ts";
 import type { AdmittedWrite, WriteAdmission } from "./write-admission.ts";
 
 /** Dependencies of `receiveChunk`. */
@@ -75,7 +71,8 @@ export async function receiveChunk(
     const broken = toChainBrokenError(serverId, error);
     if (broken.cause instanceof AssertionError) throw broken.cause; // A bug stops the process.
     if (context.signal.aborted) return; // The writer has closed the stream.
-    logBreak(deps, request.head, broken);
+    const { writeId, position } = request.head;
+    logBreak(deps, broken, { writeId, position });
     await stream.send({ kind: "failed", serverId: broken.serverId, error: broken.error });
   }
 }
@@ -83,78 +80,19 @@ export async function receiveChunk(
 /**
  * Checks the request of a write. Resolves with the key of its intent and receipts.
  *
- * @throws {AshlarError} UNAVAILABLE, PERMISSION_DENIED, INVALID_ARGUMENT
+ * @throws {AshlarError} the errors of `checkPlace`; INVALID_ARGUMENT
  */
 async function checkOpen(
   deps: ReceiveDeps,
   open: WriteOpen,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const { serverId } = deps.store;
-  if (deps.keys.versions.length === 0) {
-    throw new AshlarError(
-      "UNAVAILABLE",
-      `Cannot accept a write on server ${serverId}: it has not registered with a leader yet`,
-    );
-  }
-  const chunkKey = await keyOfIntent(deps, open.intent, signal);
-  if (chunkKey === null) {
-    throw new AshlarError(
-      "PERMISSION_DENIED",
-      `Cannot accept a write on server ${serverId}: expected an intent of the leader for this server`,
-    );
-  }
-  if (open.intent.servers[open.position]?.serverId !== serverId) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot accept a write on server ${serverId}: position ${open.position} of the intent is another server`,
-    );
-  }
-  if (open.resumeAtBytes % BLOCK_BYTES !== 0) {
-    throw new AshlarError(
-      "INVALID_ARGUMENT",
-      `Cannot resume a write at byte ${open.resumeAtBytes}: expected a multiple of ${BLOCK_BYTES}`,
-    );
-  }
-  return chunkKey;
-}
-
-/** Answers of the leader until a rotated key has arrived: the first may be older than the rotation. */
-const ANSWERS_MAX = 2;
-
-/**
- * Returns the key with which the leader signed the intent. Null if it did not sign it. If the chunk key
- * was rotated just now, the next heartbeat brings it.
- */
-async function keyOfIntent(
-  { hasher, keys, store }: ReceiveDeps,
-  intent: Intent,
-  signal: AbortSignal,
-): Promise<Uint8Array | null> {
-  const { serverId } = store;
-  if (!intent.servers.some((server) => server.serverId === serverId)) return null;
-  for (let answers = 0; ; answers += 1) {
-    const key = keys.keyOf(intent.issuedIndex);
-    if (key !== null && isIntentFor(hasher, key, intent, serverId)) return key;
-    if (answers === ANSWERS_MAX || signal.aborted) return null;
-    await keys.nextAnswer(signal);
-  }
-}
-
-function logBreak(deps: ReceiveDeps, open: WriteOpen, broken: ChainBrokenError): void {
-  const isSender = broken.serverId === deps.store.serverId && broken.cause === undefined;
-  if (isSender && broken.error.code === "CHUNK_CORRUPT") {
-    const reason = broken.error.message;
-    deps.log.error("This server sent a corrupt block: check its memory and network", { reason });
-  }
-  deps.log.warn("A write chain broke", {
-    writeId: open.writeId,
-    position: open.position,
-    brokenServerId: broken.serverId,
-    code: broken.error.code,
-    reason: broken.error.message,
-    ...(isAshlarError(broken.cause) || broken.cause === undefined ? {} : { error: broken.cause }),
-  });
+  const chunkKey = await checkPlace(deps, open, signal);
+  if (open.resumeAtBytes % BLOCK_BYTES === 0) return chunkKey;
+  throw new AshlarError(
+    "INVALID_ARGUMENT",
+    `Cannot resume a write at byte ${open.resumeAtBytes}: expected a multiple of ${BLOCK_BYTES}`,
+  );
 }
 
 interface WriteCall {
@@ -320,21 +258,9 @@ class ChunkWrite {
       );
     }
     const corrupt = firstCorruptBlock(this.#deps.hasher, body, head.hashes);
-    if (corrupt >= 0) throw this.#corruptBlock(head.offsetBytes / BLOCK_BYTES + corrupt);
-  }
-
-  /**
-   * Returns the error of a block that does not match its hash. The chain is broken at the server that
-   * sent the block, which has verified it before: blamed, this server would be replaced and the sender
-   * would corrupt the next write. The first server blames itself, because the writer is no server.
-   */
-  #corruptBlock(block: number): Error {
-    const { intent, position } = this.#call.open;
-    const sender = intent.servers[position - 1];
-    const from = sender === undefined ? "the writer" : `server ${sender.serverId}`;
-    const message = `Cannot accept block ${block} from ${from}: it does not match its hash`;
-    const error = new AshlarError("CHUNK_CORRUPT", message);
-    return sender === undefined ? error : toChainBrokenError(sender.serverId, error);
+    if (corrupt < 0) return;
+    const block = head.offsetBytes / BLOCK_BYTES + corrupt;
+    throw corruptBytes(this.#call.open, `block ${block}`);
   }
 
   /** Writes and forwards a frame, then releases its slab. */

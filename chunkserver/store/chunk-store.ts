@@ -25,6 +25,7 @@ import { SCRUB_KEY } from "./index-keys.ts";
 import type { LossAnswer, LossReport } from "./loss-reports.ts";
 import { MissedChunks } from "./missed-chunks.ts";
 import { warnUndeleted } from "./partials.ts";
+import { putMany, type VerifiedGroup } from "./put-many.ts";
 import {
   applyConfirmations,
   type ChunkConfirmation,
@@ -34,7 +35,7 @@ import {
   purgeReplica,
 } from "./replicas.ts";
 import { rewriteSparseFile } from "./rewrite.ts";
-import { raiseIntent, type SealRequest } from "./seal.ts";
+import { raiseIntent, type SealRequest, type StoringIntent } from "./seal.ts";
 import type { StoreDeps } from "./store-deps.ts";
 import { answerUnreadable, reportUnreadable } from "./unreadable.ts";
 import type { UnreadableCopy } from "./unreadable-copies.ts";
@@ -173,6 +174,11 @@ export class ChunkStore implements AsyncDisposable {
       onUnreadable: ({ file, offsetBytes, error }) =>
         this.#deps.health.noteReadFailure(file, offsetBytes, error),
     });
+  }
+
+  /** Stores a group of small chunks. All are durable when it resolves: see `putMany`. */
+  putMany(group: VerifiedGroup, intent: StoringIntent): Promise<void> {
+    return putMany(this.#deps, group, intent);
   }
 
   /** Raises the intent index of an existing chunk. @throws {AshlarError} CHUNK_NOT_FOUND */

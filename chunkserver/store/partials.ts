@@ -1,14 +1,12 @@
 import { AshlarError } from "../../shared/base/errors.ts";
 import { CHUNK_BYTES_MAX } from "../../shared/base/ids.ts";
+import { SMALL_CHUNK_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 import { type Extent, isPacked } from "./chunk-record.ts";
 import { OpenPartial } from "./open-partial.ts";
 import { deleteExtents } from "./replicas.ts";
 import type { SpacePurpose } from "./reserve.ts";
 import { type SealRequest, sealPartial } from "./seal.ts";
 import type { StoreDeps } from "./store-deps.ts";
-
-/** Chunks up to this length share extent files. */
-const SMALL_CHUNK_BYTES_MAX = 1024 * 1024;
 
 /**
  * Creates an empty partial chunk with room for `sizeHintBytes` bytes, or for the largest chunk if

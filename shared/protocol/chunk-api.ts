@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { BLOCK_BYTES, CHUNK_BYTES_MAX, DIGEST_BYTES } from "../base/ids.ts";
-import { intentSchema, receiptSchema } from "./intent.ts";
+import { CHAIN_SERVERS_MAX, intentSchema, receiptSchema } from "./intent.ts";
 import { defineCall, defineStream } from "./method.ts";
 import { BY_CHUNK_USERS } from "./roles.ts";
 import {
@@ -89,6 +89,60 @@ export type WriteOpen = ReturnType<(typeof writeChunk)["parseOpen"]>;
 export type WriteUp = ReturnType<(typeof writeChunk)["parseUp"]>;
 /** Message of `chunk.write` from the chain to the writer. */
 export type WriteDown = ReturnType<(typeof writeChunk)["parseDown"]>;
+
+/** Largest chunk of `chunk.put-small`, and of those that share extent files. */
+export const SMALL_CHUNK_BYTES_MAX = 1024 * 1024;
+/** Most chunks in one `chunk.put-small`. */
+const SMALL_CHUNKS_MAX = 64;
+
+/**
+ * Stores a group of small chunks through a chain of servers. Body: the bytes of the chunks one after
+ * another, at most FRAME_BYTES_MAX. Every server checks them against their hashes and ids, sends the same
+ * body to the next server while it stores the group, and answers when both are durable.
+ *
+ * The group fails as a whole. Servers may then have some of its chunks, which expire with the intent.
+ */
+export const putSmall = defineCall(
+  "chunk.put-small",
+  BY_CHUNK_USERS,
+  v.object({
+    /** One intent for all chunks: its signature names no chunk. */
+    intent: intentSchema,
+    /**
+     * Position of the addressed server in `intent.servers`. The chain continues with the next one.
+     */
+    position: countSchema,
+    chunks: v.pipe(
+      v.array(
+        v.object({
+          chunkId: chunkIdSchema,
+          lengthBytes: v.pipe(countSchema, v.minValue(1), v.maxValue(SMALL_CHUNK_BYTES_MAX)),
+          /** Of the blocks of the chunk, 32 bytes each. */
+          hashes: bytesSchema((SMALL_CHUNK_BYTES_MAX / BLOCK_BYTES) * DIGEST_BYTES),
+        }),
+      ),
+      v.minLength(1),
+      v.maxLength(SMALL_CHUNKS_MAX),
+    ),
+  }),
+  v.variant("kind", [
+    /**
+     * All chunks are durable on this server and all after it. For each chunk, the receipts of these servers in
+     * the order of the chain, 32 bytes each.
+     */
+    v.object({
+      kind: v.literal("stored"),
+      receipts: v.array(bytesSchema(CHAIN_SERVERS_MAX * DIGEST_BYTES)),
+    }),
+    /** The chain failed at `serverId`. */
+    v.object({ kind: v.literal("failed"), serverId: serverIdSchema, error: errorDataSchema }),
+  ]),
+);
+
+/** Request of `chunk.put-small`. */
+export type PutSmallRequest = ReturnType<(typeof putSmall)["parseRequest"]>;
+/** Response of `chunk.put-small`. */
+export type PutSmallResponse = ReturnType<(typeof putSmall)["parseResponse"]>;
 
 /**
  * Returns how much of a partial chunk a server has. CHUNK_NOT_FOUND if the write is unknown to it.

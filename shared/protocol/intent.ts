@@ -32,14 +32,14 @@ export function serverLabel(server: Pick<ServerLocation, "serverId" | "address">
 export const CHAIN_SERVERS_MAX = 9;
 
 /**
- * The leader's permission to write one chunk to these servers.
+ * The leader's permission to write chunks to these servers.
  *
  * `issuedIndex` orders the intent against purges and against the intent floor (docs/decisions): a
  * commit under an intent older than the floor is refused, so a server may drop chunks that were
  * written under such an intent.
  */
 export const intentSchema = v.object({
-  servers: v.pipe(v.array(serverLocationSchema), v.minLength(1), v.maxLength(16)),
+  servers: v.pipe(v.array(serverLocationSchema), v.minLength(1), v.maxLength(CHAIN_SERVERS_MAX)),
   issuedIndex: logIndexSchema,
   /** Time in which the writer should commit. A server keeps the chunk at least that long. */
   lifetimeMs: countSchema,

@@ -9,6 +9,7 @@ import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 import { MemoryDisk } from "../support/memory-disk.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { logIndex, makeChunk, randomLength, type TestChunk } from "./support/chunks.ts";
+import { groupOf } from "./support/groups.ts";
 import { assertHolds, openTestStore, putChunk } from "./support/store-fixture.ts";
 
 /** Number of seeds. For a longer run: ASHLAR_SEEDS=500. */
@@ -81,7 +82,7 @@ async function useStore(
     for (let step = 0; step < 12; step += 1) {
       const chunk = chunks[random.integer(chunks.length)];
       assert.ok(chunk !== undefined);
-      await useChunk(store, random, chunk, reported);
+      await useChunk({ store, random, chunks, reported }, chunk);
     }
   });
   const outcomes = await Promise.allSettled(workers);
@@ -91,13 +92,20 @@ async function useStore(
   }
 }
 
-async function useChunk(
-  store: ChunkStore,
-  random: SeededRandom,
-  chunk: TestChunk,
-  reported: Reported,
-): Promise<void> {
-  const kind = random.integer(10);
+interface Use {
+  readonly store: ChunkStore;
+  readonly random: SeededRandom;
+  readonly chunks: readonly TestChunk[];
+  readonly reported: Reported;
+}
+
+async function useChunk(use: Use, chunk: TestChunk): Promise<void> {
+  const { store, random, reported } = use;
+  const kind = random.integer(13);
+  if (kind >= 10) {
+    await useGroup(use);
+    return;
+  }
   const purges = reported.purged.get(chunk.chunkId) ?? { begun: 0, ended: 0 };
   reported.purged.set(chunk.chunkId, purges);
   if (kind < 7) {
@@ -113,6 +121,28 @@ async function useChunk(
     purges.ended += 1;
   } else {
     await store.sweep();
+  }
+}
+
+/** Stores some small chunks with one call. A chunk may occur twice. */
+async function useGroup({ store, random, chunks, reported }: Use): Promise<void> {
+  const small = chunks.filter(({ bytes }) => bytes.length <= 300_000);
+  if (small.length === 0) return;
+  const group = Array.from({ length: 1 + random.integer(5) }, () => {
+    return small[random.integer(small.length)] as TestChunk;
+  });
+  const purgesOf = ({ chunkId }: TestChunk) => {
+    const purges = reported.purged.get(chunkId) ?? { begun: 0, ended: 0 };
+    reported.purged.set(chunkId, purges);
+    return purges;
+  };
+  const before = group.map((chunk) => ({ chunk, ...purgesOf(chunk) }));
+  await store.putMany(groupOf(group), { intentIndex: logIndex(1), lifetimeMs: 60_000 });
+  for (const { chunk, begun, ended } of before) {
+    // A purge that ran at the same time may have deleted the chunk after its commit.
+    if (begun === ended && purgesOf(chunk).begun === begun) {
+      reported.sealed.set(chunk.chunkId, chunk);
+    }
   }
 }
 

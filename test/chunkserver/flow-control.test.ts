@@ -1,40 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { SystemClock } from "../../shared/platform/system-clock.ts";
-import type { Disk, DiskFile } from "../../shared/ports/disk.ts";
+import type { Disk } from "../../shared/ports/disk.ts";
 import { readChunk, type WriteDown, writeChunk } from "../../shared/protocol/chunk-api.ts";
 import type { Intent } from "../../shared/protocol/intent.ts";
 import { CLIENT } from "../support/wire-fixture.ts";
 import { readRange, STREAM_OPTIONS, TestWrite, writeWhole } from "./support/chunk-client.ts";
 import { framesOf, makeChunk, type TestChunk, writeIdFor } from "./support/chunks.ts";
 import { eventually, TestCluster, type TestServer } from "./support/real-cluster.ts";
+import { slowWrites } from "./support/slow-disk.ts";
 
 const MIB = 1024 * 1024;
 const clock = new SystemClock();
-
-/** Returns a disk whose writes to files take `delayMs`. */
-function slow(disk: Disk, delayMs: () => number): Disk {
-  const wrap = (file: DiskFile): DiskFile =>
-    new Proxy(file, {
-      get: (target, key) => {
-        const value: unknown = Reflect.get(target, key);
-        if (typeof value !== "function") return value;
-        if (key !== "write") return value.bind(target);
-        return async (...args: unknown[]) => {
-          await clock.sleep(delayMs());
-          return value.apply(target, args);
-        };
-      },
-    });
-  return new Proxy(disk, {
-    get: (target, key) => {
-      const value: unknown = Reflect.get(target, key);
-      if (typeof value !== "function") return value;
-      if (key !== "open") return value.bind(target);
-      return async (...args: Parameters<Disk["open"]>) => wrap(await target.open(...args));
-    },
-  });
-}
 
 /** Writes a chunk as a client that waits for memory. @returns the last message of the chain */
 async function writeWaiting(
@@ -87,7 +64,7 @@ describe("writes over chains in all orders", () => {
     const servers: TestServer[] = [];
     const config = { writeBytesInFlightMax: 84 * MIB };
     for (let count = 0; count < 3; count += 1) {
-      const wrapDisk = (disk: Disk): Disk => slow(disk, () => 10);
+      const wrapDisk = (disk: Disk): Disk => slowWrites(disk, () => 10);
       servers.push(await cluster.startServer({ wrapDisk, config }));
     }
     const orders = [
@@ -117,7 +94,7 @@ describe("a connection between two servers", () => {
     await using cluster = await TestCluster.start();
     let delayMs = 0;
     const head = await cluster.startServer();
-    const tail = await cluster.startServer({ wrapDisk: (disk) => slow(disk, () => delayMs) });
+    const tail = await cluster.startServer({ wrapDisk: (disk) => slowWrites(disk, () => delayMs) });
     const intent = cluster.master.intent([head.location, tail.location], 10);
     const chunk = makeChunk(8 * MIB, 1);
     for (let number = 1; number <= 14; number += 1) {

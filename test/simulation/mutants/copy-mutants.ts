@@ -78,7 +78,7 @@ export const COPY_MUTANTS: readonly Mutant[] = [
     breaks: "docs/wire-protocol.md: the chain is broken at the server that sent the block",
     edits: [
       {
-        file: "chunkserver/pipeline/receive-chunk.ts",
+        file: "chunkserver/pipeline/chain-place.ts",
         find: "sender === undefined ? error : toChainBrokenError(sender.serverId, error)",
         replace:
           "sender === undefined ? error : toChainBrokenError(intent.servers[position]?.serverId ?? sender.serverId, error)",
@@ -133,8 +133,8 @@ export const COPY_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "chunkserver/store/seal.ts",
-        find: "{ ...withIntent(known, sealing, dueMs), extents }, hashes);\n      return known.extents;",
-        replace: "withIntent(known, sealing, dueMs), hashes);\n      return extents;",
+        find: "{ ...withIntent(known, intent, dueMs), extents }, hashes);\n    return known.extents;",
+        replace: "withIntent(known, intent, dueMs), hashes);\n    return extents;",
       },
     ],
     caughtBy: inTest("test/chunkserver/second-put.test.ts"),

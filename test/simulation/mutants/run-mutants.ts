@@ -6,6 +6,7 @@ import { CALL_MUTANTS } from "./call-mutants.ts";
 import { COPY_MUTANTS } from "./copy-mutants.ts";
 import { DRIVER_MUTANTS } from "./driver-mutants.ts";
 import { FLOW_MUTANTS } from "./flow-mutants.ts";
+import { GROUP_MUTANTS } from "./group-mutants.ts";
 import { applyEdit, type Check, type Edit, type Mutant } from "./mutant.ts";
 import { RAFT_MUTANTS } from "./raft-mutants.ts";
 import { RESTORE_MUTANTS } from "./restore-mutants.ts";
@@ -24,6 +25,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...CALL_MUTANTS,
   ...COPY_MUTANTS,
   ...RESTORE_MUTANTS,
+  ...GROUP_MUTANTS,
   ...FLOW_MUTANTS,
 ];
 

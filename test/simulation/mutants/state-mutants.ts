@@ -336,8 +336,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "chunkserver/store/seal.ts",
-        find: "if (root === chunkId) return hashes;",
-        replace: "if (root.length > 0) return hashes;",
+        find: "if (root === chunkId) return;",
+        replace: "if (root.length > 0) return;",
       },
     ],
     caughtBy: inTest("test/chunkserver/chunk-store.test.ts"),
