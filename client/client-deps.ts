@@ -8,6 +8,7 @@ import type { BlockCache } from "./read/block-cache.ts";
 import type { BlockReads } from "./read/block-reads.ts";
 import type { ManifestCache } from "./read/manifest-cache.ts";
 import type { ReadAheadBudget } from "./read/read-ahead-budget.ts";
+import type { SmallChunks } from "./write/small-chunks.ts";
 import type { UploadSlabs } from "./write/upload-frames.ts";
 import type { ZeroBlocks } from "./zero-blocks.ts";
 
@@ -28,6 +29,7 @@ export interface ClientDeps {
   readonly zeroBlocks: ZeroBlocks;
   /** Buffers for the frames of files that are being written. */
   readonly writeSlabs: UploadSlabs;
+  readonly smallChunks: SmallChunks;
   readonly readAheadBudget: ReadAheadBudget;
   readonly background: Background;
   /** Aborts when the file system is closed. */

@@ -33,6 +33,7 @@ import { BlockCache } from "./read/block-cache.ts";
 import { BlockReads } from "./read/block-reads.ts";
 import { ManifestCache } from "./read/manifest-cache.ts";
 import { ReadAheadBudget } from "./read/read-ahead-budget.ts";
+import { SmallChunks } from "./write/small-chunks.ts";
 import { ZeroBlocks } from "./zero-blocks.ts";
 
 const MIB = 1024 * 1024;
@@ -189,15 +190,18 @@ function makeDeps(
   closers.defer(() => closing.abort(closed()));
   const { clock, random, hasher } = env;
   const chunkservers = new Chunkservers({ pool: data, clock, random, hostName });
+  const shared = {
+    ...{ env, masters, chunkservers, background, closing: closing.signal },
+    ...{ hostName, timeoutMs, onRetry },
+  };
   return {
-    env,
-    masters,
+    ...shared,
+    smallChunks: new SmallChunks(shared),
     feed: {
       pool: control,
       addresses: () => channel.addresses,
       refreshAddresses: (connection) => channel.refreshMastersIfDue(connection),
     },
-    chunkservers,
     blockReads: new BlockReads(chunkservers, clock),
     blockCache: new BlockCache(BLOCK_CACHE_BYTES_MAX),
     manifests: new ManifestCache(MANIFEST_BYTES_MAX),
@@ -210,11 +214,6 @@ function makeDeps(
       next: new SlabPool({ bytesMax: WRITE_SLAB_BYTES_MAX, idleBytesMax: IDLE_SLAB_BYTES_MAX / 2 }),
     },
     readAheadBudget: new ReadAheadBudget(READ_AHEAD_BYTES_MAX),
-    background,
-    closing: closing.signal,
-    hostName,
-    timeoutMs,
-    onRetry,
   };
 }
 

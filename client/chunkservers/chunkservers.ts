@@ -64,18 +64,30 @@ export class Chunkservers {
     });
   }
 
-  /** Calls a chunkserver once. @throws {AshlarError} the error of the server or the connection */
+  /**
+   * Calls a chunkserver once. `body` must not change until the call settles.
+   *
+   * @throws {AshlarError} the error of the server or the connection
+   */
   async call<Request, Response>(
     server: ServerAddress,
     method: CallMethod<Request, Response>,
     request: Request,
-    options: { readonly deadline: Deadline; readonly timeoutMs: number },
+    options: {
+      readonly deadline: Deadline;
+      readonly timeoutMs: number;
+      readonly body?: Uint8Array;
+    },
   ): Promise<Response> {
-    const { deadline, timeoutMs } = options;
+    const { deadline, timeoutMs, body } = options;
     using fork = deadline.fork();
-    const received = await this.#pool.call(server.address, method, request, {
+    const { signal } = fork;
+    const connectMs = deadline.remainingMs(Math.min(timeoutMs, CONNECT_TIMEOUT_MS));
+    const connection = await this.#pool.get(server.address, { timeoutMs: connectMs, signal });
+    const received = await connection.call(method, request, {
       timeoutMs: deadline.remainingMs(timeoutMs),
-      signal: fork.signal,
+      signal,
+      ...(body === undefined ? {} : { body }),
     });
     received.release();
     return received.head;

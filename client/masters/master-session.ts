@@ -25,6 +25,7 @@ import type { CallOptions, ReadModeName } from "../options.ts";
 import { CallBatcher } from "./call-batcher.ts";
 import { sizeOfTarget, sizeOfTransaction } from "./message-size.ts";
 import { withOlderMaster } from "./older-master.ts";
+import { mayChangePlacement } from "./placement-changes.ts";
 import { firstInFlight, type RaftSession, type TransactBatcher } from "./raft-session.ts";
 
 /** Sessions that one mutation tries before it fails. */
@@ -75,6 +76,7 @@ export class MasterSession implements AsyncDisposable {
   #keepAlive: Timer | null = null;
   #isClosed = false;
   #lastIndex: LogIndex;
+  #placementChanges = 0;
 
   constructor(options: MasterSessionOptions) {
     this.#options = options;
@@ -89,6 +91,11 @@ export class MasterSession implements AsyncDisposable {
   /** Highest log index of all responses so far. Session reads show at least this index. */
   get lastIndex(): LogIndex {
     return this.#lastIndex;
+  }
+
+  /** Number of calls so far that can have changed the storage class of the directory at a path. */
+  get placementChanges(): number {
+    return this.#placementChanges;
   }
 
   /** Calls the leader. The call is idempotent: it is repeated after any failed attempt. */
@@ -234,9 +241,10 @@ export class MasterSession implements AsyncDisposable {
   ): Promise<Transacted> {
     const { preconditions, operations } = transaction;
     const { signal } = options;
-    return this.#inSession(options, (session, sequence, timeoutMs) =>
+    const committed = this.#inSession(options, (session, sequence, timeoutMs) =>
       session.transactions.submit({ sequence, preconditions, operations }, { timeoutMs, signal }),
     );
+    return mayChangePlacement(operations) ? committed.finally(this.#countChange) : committed;
   }
 
   /**
@@ -256,8 +264,13 @@ export class MasterSession implements AsyncDisposable {
       const firstUnacknowledged = firstInFlight(session);
       const request = requestFor({ sessionId, sequence, firstUnacknowledged });
       return this.#callThrough(this.#options.channel, method, request, { ...options, timeoutMs });
-    });
+    }).finally(this.#countChange);
   }
+
+  /** Called after a change, also if its outcome is unknown. */
+  readonly #countChange = (): void => {
+    this.#placementChanges += 1;
+  };
 
   async #inSession<Response extends Indexed>(
     options: CallOptions,

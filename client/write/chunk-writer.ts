@@ -12,9 +12,10 @@ import type { CommittedChunk } from "../../shared/protocol/namespace-api.ts";
 import type { Chunkservers, ServerAddress } from "../chunkservers/chunkservers.ts";
 import type { Deadline } from "../deadline.ts";
 import type { RetryEvent } from "../options.ts";
+import type { AcquiredIntent } from "./allocate-intents.ts";
 import { ChunkBuffer, type ChunkFrame } from "./chunk-buffer.ts";
 import { findResume } from "./find-resume.ts";
-import type { AcquiredIntent, Intents } from "./intents.ts";
+import type { Intents } from "./intents.ts";
 import { Notifier } from "./notifier.ts";
 import { type AttemptResult, EARLY_BYTES_MAX, WriteAttempt } from "./write-attempt.ts";
 
@@ -25,7 +26,8 @@ import { type AttemptResult, EARLY_BYTES_MAX, WriteAttempt } from "./write-attem
 const UNACKED_BYTES_MAX = 8 * 1024 * 1024;
 /** Maximum number of failed write chains per chunk. */
 const ATTEMPTS_MAX = 8;
-const RETRY = { delayMsMin: 50, delayMsMax: 2_000 } as const;
+/** Delays before a chunk is sent again. */
+export const CHUNK_RETRY = { delayMsMin: 50, delayMsMax: 2_000 } as const;
 const STAT_TIMEOUT_MS = 2_000;
 
 /** Dependencies and parameters of a `ChunkWriter`. */
@@ -246,7 +248,7 @@ export class ChunkWriter {
 
   async #pause(attempt: number, error: AshlarError): Promise<void> {
     const { env, deadline, onRetry } = this.#options;
-    const delayMs = nextDelayMs(attempt, RETRY, env.random.fraction());
+    const delayMs = nextDelayMs(attempt, CHUNK_RETRY, env.random.fraction());
     onRetry({ operation: "chunk write", attempt, delayMs, error });
     await env.clock.sleep(delayMs, deadline.signal);
   }

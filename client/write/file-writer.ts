@@ -8,7 +8,7 @@ import {
   parsePath,
 } from "../../shared/base/path.ts";
 import { type PathErrorCode, pathErrorMessage } from "../../shared/base/path-errors.ts";
-import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
+import { FRAME_BYTES_MAX, SMALL_CHUNK_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 import {
   chunkIdOf,
   contentRootOf,
@@ -109,15 +109,55 @@ class FilePut {
     });
     const first = await frames.next();
     if (first === null) return this.#putInline(new Uint8Array());
-    if (!frames.isAtEnd || first.bytes.length > INLINE_BYTES) return this.#putChunks(first, frames);
+    const { length } = first.bytes;
+    if (!frames.isAtEnd || length > SMALL_CHUNK_BYTES_MAX) return this.#putChunks(first, frames);
     try {
-      return await this.#putInline(first.bytes.slice());
-    } catch (error) {
-      // The inline limit of this cluster is lower.
-      if (!isAshlarError(error, "TOO_LARGE")) throw error;
-      return await this.#putChunks(retained(first), frames);
+      const small = length <= INLINE_BYTES ? await this.#tryInline(first) : null;
+      return (
+        small ?? (await this.#trySmall(first)) ?? (await this.#putChunks(retained(first), frames))
+      );
     } finally {
       first.slab.release();
+    }
+  }
+
+  /** Null if the inline limit of this cluster is lower. */
+  async #tryInline({ bytes }: UploadFrame): Promise<PutResult | null> {
+    try {
+      return await this.#putInline(bytes.slice());
+    } catch (error) {
+      if (isAshlarError(error, "TOO_LARGE")) return null;
+      throw error;
+    }
+  }
+
+  /**
+   * Commits a file of one small chunk, which is written together with those of other files. Null if it must be
+   * written alone, under an intent of its own.
+   */
+  async #trySmall({ bytes }: UploadFrame): Promise<PutResult | null> {
+    const chunkSizeBytes = this.#chunkSizeBytes;
+    const { storageClass } = this.#options;
+    // An existing file keeps its storage class, which can differ from that of its directory.
+    const sharesIntents = !this.#replace || storageClass !== undefined;
+    const names = sharesIntents ? this.#names.slice(0, -1) : this.#names;
+    const sealed = await this.#deps.smallChunks.put({
+      bytes,
+      placement: { target: { path: joinPath(names) }, storageClass, chunkSizeBytes },
+      sharesIntents,
+      deadline: this.#deadline,
+    });
+    if (sealed === null) return null;
+    const sizeBytes = bytes.length;
+    this.#options.onProgress?.(sizeBytes);
+    const content: Content = { kind: "chunks", sizeBytes, chunkSizeBytes, chunks: [sealed.chunk] };
+    try {
+      const { index, inode } = await this.#commit({ kind: "put", content }, []);
+      return { index, inode, ...this.#resultFields({ sizeBytes, sealed: [sealed], isList: true }) };
+    } catch (error) {
+      // The commit took long, or the chunk was purged after the intent was issued for another file.
+      if (isAshlarError(error, "INTENT_EXPIRED")) return null;
+      throw error;
     }
   }
 

@@ -261,7 +261,7 @@ function cancelExpired(stream: ChainStream): AshlarError {
 /**
  * Returns whether the server that reported `error` caused it, rather than the writer or a timeout.
  */
-function isServerFault(error: AshlarError): boolean {
+export function isServerFault(error: AshlarError): boolean {
   switch (error.code) {
     case "CANCELLED":
     case "DEADLINE_EXCEEDED":

@@ -93,7 +93,7 @@ export type WriteDown = ReturnType<(typeof writeChunk)["parseDown"]>;
 /** Largest chunk of `chunk.put-small`, and of those that share extent files. */
 export const SMALL_CHUNK_BYTES_MAX = 1024 * 1024;
 /** Most chunks in one `chunk.put-small`. */
-const SMALL_CHUNKS_MAX = 64;
+export const SMALL_CHUNKS_MAX = 64;
 
 /**
  * Stores a group of small chunks through a chain of servers. Body: the bytes of the chunks one after

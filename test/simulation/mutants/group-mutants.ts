@@ -54,4 +54,35 @@ export const GROUP_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inTest("test/chunkserver/put-small.test.ts"),
   },
+  {
+    name: "intent-of-old-placement",
+    bug: "A client uses a kept intent after it has changed a storage class",
+    breaks: "docs/decisions/0027: a chunk has the copies of the class that its writer has set",
+    edits: [
+      {
+        file: "client/write/intent-pool.ts",
+        find: "        placementChanges === masters.placementChanges &&\n",
+        replace: "        placementChanges <= masters.placementChanges &&\n",
+      },
+    ],
+    caughtBy: inTest("test/client/write/small-chunks.test.ts"),
+  },
+  {
+    name: "abandoned-bytes-sent",
+    bug: "A group has the bytes of a chunk whose writer has released them",
+    breaks: "docs/decisions/0027: the wait of each writer ends with its deadline",
+    edits: [
+      {
+        file: "client/write/group-queue.ts",
+        find: "    this.#waiting = this.#waiting.filter((chunk) => !chunk.isOver);\n",
+        replace: "",
+      },
+      {
+        file: "client/write/group-write.ts",
+        find: "const chunks = gathered.filter((chunk) => !chunk.isOver);",
+        replace: "const chunks = gathered;",
+      },
+    ],
+    caughtBy: inTest("test/client/write/small-chunks.test.ts"),
+  },
 ];
