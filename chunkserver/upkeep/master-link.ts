@@ -9,11 +9,13 @@ import {
   confirmChunks,
   goodbye,
   heartbeat,
+  REPORTS_SENT_MAX,
   register,
   UNREADABLE_MAX,
 } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { CallMethod } from "../../shared/protocol/method.ts";
+import { SHORT_TEXT_LENGTH_MAX } from "../../shared/protocol/schemas.ts";
 import type { LeaderChannel } from "../../shared/wire/leader-channel.ts";
 import type { HeldKeys } from "../pipeline/held-keys.ts";
 import type { ChunkStore } from "../store/chunk-store.ts";
@@ -26,10 +28,6 @@ const CALL_TIMEOUT_MS = 3_000;
 const GOODBYE_TIMEOUT_MS = 1_000;
 const HEARTBEAT_INTERVAL_MS_DEFAULT = 500;
 const HEARTBEAT_INTERVAL_MS_MAX = 10_000;
-/** Maximum number of lost replicas in one heartbeat. */
-const LOST_MAX = 1000;
-/** Maximum number of chunks in one confirmation request. */
-const CONFIRM_MAX = 1000;
 /** Delay before the master is asked again about an undecided chunk. */
 const UNDECIDED_MS = 60_000;
 
@@ -140,8 +138,8 @@ export class MasterLink {
   async confirm(signal: AbortSignal): Promise<number> {
     const { store } = this.#options;
     if (this.#registeredWith === null || this.#restoreId === null) return 0;
-    const againCount = await store.confirmAgain(this.#restoreId, CONFIRM_MAX);
-    const chunks = store.unconfirmed(CONFIRM_MAX);
+    const againCount = await store.confirmAgain(this.#restoreId, REPORTS_SENT_MAX);
+    const chunks = store.unconfirmed(REPORTS_SENT_MAX);
     if (chunks.length === 0) return againCount;
     const request = { serverId: store.serverId, chunks: [...chunks] };
     const { verdicts } = await this.call(confirmChunks, request, signal);
@@ -234,7 +232,7 @@ export class MasterLink {
   async #sendHeartbeat(orders: Orders, signal: AbortSignal): Promise<void> {
     const { store, results, activeWrites, keys } = this.#options;
     const reported = results.pending();
-    const losses = store.lossReport(LOST_MAX);
+    const losses = store.lossReport(REPORTS_SENT_MAX);
     const unreadable = store.unreadableReport(UNREADABLE_MAX);
     const request = {
       serverId: store.serverId,
@@ -247,10 +245,13 @@ export class MasterLink {
       ...reported,
       lost: losses.lost.map(({ chunkId, reason, intentIndex }) => ({
         chunkId,
-        reason: reason.slice(0, 300),
+        reason: reason.slice(0, SHORT_TEXT_LENGTH_MAX),
         ...(intentIndex === null ? {} : { intentIndex }),
       })),
-      unreadable: unreadable.map((copy) => ({ ...copy, reason: copy.reason.slice(0, 300) })),
+      unreadable: unreadable.map((copy) => ({
+        ...copy,
+        reason: copy.reason.slice(0, SHORT_TEXT_LENGTH_MAX),
+      })),
     };
     const answer = await this.call(heartbeat, request, signal);
     if (answer.chunkKeys !== undefined) keys.replace(answer.chunkKeys);

@@ -1,8 +1,6 @@
 import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
-import type { HeartbeatRequest } from "../../shared/protocol/fleet-api.ts";
+import { type HeartbeatRequest, REPORTS_SENT_MAX } from "../../shared/protocol/fleet-api.ts";
 
-/** Maximum number of results of one kind in one heartbeat. */
-const REPORTED_MAX = 1000;
 /** Maximum number of kept results of one kind. */
 const KEPT_MAX = 20_000;
 
@@ -72,7 +70,7 @@ function keep<T>(results: Map<ChunkId, T>, chunkId: ChunkId, result: T): void {
 function first<T>(results: ReadonlyMap<ChunkId, T>): readonly (readonly [ChunkId, T])[] {
   const entries: (readonly [ChunkId, T])[] = [];
   for (const entry of results) {
-    if (entries.push(entry) === REPORTED_MAX) break;
+    if (entries.push(entry) === REPORTS_SENT_MAX) break;
   }
   return entries;
 }

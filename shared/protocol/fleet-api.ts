@@ -24,11 +24,12 @@ import {
 
 /* Reports of chunkservers to the leader, and the status of the cluster. */
 
-/** Largest number of elements in one list of a report. A chunkserver sends at most 1,000. */
+/** Largest number of elements in one list of a report, and of those that a chunkserver sends. */
 const REPORTS_MAX = 10_000;
+export const REPORTS_SENT_MAX = 1_000;
 /** Largest number of unreadable copies in a heartbeat: the leader looks up the other copies of each. */
 export const UNREADABLE_MAX = 100;
-/** Longest heartbeat: lists of 1,000 with the longest reasons. */
+/** Longest heartbeat: lists of REPORTS_SENT_MAX with the longest reasons. */
 const HEARTBEAT_BYTES_MAX = 8 * 1024 * 1024;
 /** Longest `fleet.confirm-chunks`: REPORTS_MAX chunk ids with their indexes. */
 const CONFIRM_BYTES_MAX = 2 * 1024 * 1024;
@@ -134,8 +135,8 @@ export const heartbeat = {
       /** Writes and copies in progress. Placement prefers idle servers. */
       activeWrites: countSchema,
       /**
-       * Copies made since the last answered heartbeat. The elements of this list and of the lists
-       * below are sent again until a heartbeat that contains them is answered.
+       * Copies made since the last answered heartbeat. The elements of this list, of `copyFailed`, `lost` and
+       * `purged` are sent again until a heartbeat that contains them is answered.
        */
       copied: reportsOf(v.object({ chunkId: chunkIdSchema, intentIndex: logIndexSchema })),
       copyFailed: reportsOf(
@@ -152,7 +153,7 @@ export const heartbeat = {
       ),
       /**
        * Replicas that the disk cannot read, and that the server keeps. The leader stops counting one
-       * if the chunk has another live replica (docs/decisions/0025). Absent in old versions.
+       * if it has another live replica (decision 25). Sent again once a minute. Absent in old versions.
        */
       unreadable: v.optional(v.pipe(v.array(unreadableSchema), v.maxLength(UNREADABLE_MAX))),
       purged: reportsOf(v.object({ chunkId: chunkIdSchema, purgeIndex: logIndexSchema })),
