@@ -43,7 +43,45 @@ async function removeOne(
   path: RemotePath,
   options: OptionValues,
 ): Promise<void> {
-  const { output, signal } = context;
+  const { output } = context;
+  const isRemoved = (await removeUnseen(context, path, options)) === "removed";
+  if (!isRemoved && !(await removeExamined(context, path, options))) return;
+  if (output.options.json) await output.json("ashlar.rm/1", jsonName("path", path.bytes));
+  else if (options["dryRun"] === true) await output.line(`would remove ${path.text}`);
+  else output.detail(`removed ${path.text}`);
+}
+
+/**
+ * Removes a path with one call if its kind decides nothing: a file without -r, and a directory with -r
+ * and --yes.
+ *
+ * @returns "other" if the path has another kind, or if the user may have to be asked
+ */
+async function removeUnseen(
+  { fileSystem, signal }: CommandContext,
+  { bytes }: RemotePath,
+  options: OptionValues,
+): Promise<"removed" | "other"> {
+  const isRecursive = options["recursive"] === true;
+  const isAsked = isRecursive ? options["yes"] !== true : options["interactive"] === true;
+  if (isAsked || options["dryRun"] === true) return "other";
+  try {
+    if (isRecursive) await (await fileSystem()).removeTree(bytes, { signal });
+    else await (await fileSystem()).unlink(bytes, { signal });
+    return "removed";
+  } catch (error) {
+    if (isAshlarError(error, isRecursive ? "NOT_A_DIRECTORY" : "IS_A_DIRECTORY")) return "other";
+    throw error;
+  }
+}
+
+/** Removes a path after a look at it. @returns false if the user answered no */
+async function removeExamined(
+  context: CommandContext,
+  path: RemotePath,
+  options: OptionValues,
+): Promise<boolean> {
+  const { signal } = context;
   const fileSystem = await context.fileSystem();
   const attributes = await fileSystem.stat(path.bytes, { signal });
   const isDirectory = attributes.kind === "directory";
@@ -52,17 +90,14 @@ async function removeOne(
       hint: `ashlar rm -r ${shellWord(path.bytes)}`,
     });
   }
-  if (options["dryRun"] !== true) {
-    if (!(await isConfirmed(context, { path, attributes, options }))) return;
-    if (!isDirectory) await fileSystem.unlink(path.bytes, { signal });
-    // Without a question about its entries, a directory is removed only if it has none.
-    else if (isTree(attributes) || options["yes"] === true) {
-      await fileSystem.removeTree(path.bytes, { signal });
-    } else await fileSystem.rmdir(path.bytes, { signal });
-  }
-  if (output.options.json) await output.json("ashlar.rm/1", jsonName("path", path.bytes));
-  else if (options["dryRun"] === true) await output.line(`would remove ${path.text}`);
-  else output.detail(`removed ${path.text}`);
+  if (options["dryRun"] === true) return true;
+  if (!(await isConfirmed(context, { path, attributes, options }))) return false;
+  if (!isDirectory) await fileSystem.unlink(path.bytes, { signal });
+  // Without a question about its entries, a directory is removed only if it has none.
+  else if (isTree(attributes) || options["yes"] === true) {
+    await fileSystem.removeTree(path.bytes, { signal });
+  } else await fileSystem.rmdir(path.bytes, { signal });
+  return true;
 }
 
 /**

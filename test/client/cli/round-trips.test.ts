@@ -19,6 +19,14 @@ const CALLS: ReadonlyArray<readonly [command: readonly string[], methods: readon
     ["rm", "-r", "/d"],
     ["namespace.stat", "namespace.open-session", "namespace.transact", "namespace.close-session"],
   ],
+  [
+    ["rm", "/t/a"],
+    ["namespace.open-session", "namespace.transact", "namespace.close-session"],
+  ],
+  [
+    ["rm", "-r", "--yes", "/t"],
+    ["namespace.open-session", "namespace.transact", "namespace.close-session"],
+  ],
 ];
 
 describe("the calls of a command to the masters", () => {
