@@ -34,6 +34,9 @@ import { type UploadFrame, UploadFrameReader } from "./upload-frames.ts";
  */
 const INLINE_BYTES = 4 * 1024;
 
+/** Ends the calls that a write has started ahead. Made once: each file needs it. */
+const OVER = new AshlarError("CANCELLED", "The write is over");
+
 /**
  * Writes a whole file: reads `source` to its end, then publishes the new version in one commit.
  *
@@ -56,7 +59,7 @@ export async function writeFile(
     return await put.run(bytes);
   } finally {
     // Cancels calls that were started ahead: placements of further chunks, stagings of chunks.
-    deadline.abort(new AshlarError("CANCELLED", "The write is over"));
+    deadline.abort(OVER);
     bytes.close();
   }
 }
