@@ -80,6 +80,16 @@ export interface ReplicationRefusal {
   readonly reason: string;
 }
 
+/** A disk of a member that has no space. */
+export interface DiskFull {
+  /**
+   * - `log`: the member takes no part until it is restarted.
+   * - `state`: the member stores entries in its log only. If it leads, it refuses every change.
+   */
+  readonly kind: "log" | "state";
+  readonly reason: string;
+}
+
 /** View of one member of its group. */
 export interface ConsensusStatus {
   readonly memberId: MemberId;
@@ -110,6 +120,8 @@ export interface ConsensusStatus {
    * refuse them.
    */
   readonly refusal: ReplicationRefusal | null;
+  /** Null if the disk of this member has space. */
+  readonly diskFull: DiskFull | null;
   /** Known addresses of all masters. */
   readonly masters: readonly string[];
   /** Addresses of those masters that are learners, as of the applied entries. */

@@ -11,7 +11,7 @@ import {
   masterConfigSchema,
   restoreConfigSchema,
 } from "./config.ts";
-import type { RunningMaster } from "./server.ts";
+import { readiness } from "./readiness.ts";
 import type { RestoreResult } from "./storage/restore-backup.ts";
 
 /** Time for the last flush and for closing, in addition to the grace period of calls. */
@@ -56,7 +56,12 @@ function runMaster(commandLine: readonly string[]): Promise<number> {
                   address: config.http,
                   middleware: async () => {
                     const { healthRoutes } = await import("../shared/platform/http-health.ts");
-                    return [healthRoutes({ ready: () => readiness(master), scrape })];
+                    return [
+                      healthRoutes({
+                        ready: () => readiness(master.consensus.status(), master.address),
+                        scrape,
+                      }),
+                    ];
                   },
                   log: env.log.child({ part: "http" }),
                 }),
@@ -127,17 +132,4 @@ function restoreReport(
   if (!isFirst || members.length === 1) return done;
   const command = `ashlar ${RESTORE} ${config.backup} --config FILE --restore-id ${restoreId}`;
   return `${done}\nOn each other master, with its own config: ${command}`;
-}
-
-/** Returns ready if this master is a member and knows a leader, so that it serves or redirects calls. */
-function readiness(master: RunningMaster): { ready: boolean; reason?: string } {
-  const { leaderId, memberPhase, memberId, waitingReason } = master.consensus.status();
-  if (memberPhase === "joining") {
-    const command = `ashlar master add ${memberId}=${master.address}`;
-    return { ready: false, reason: `this master waits to be added to the cluster: ${command}` };
-  }
-  if (memberPhase === "removed")
-    return { ready: false, reason: "this master was removed from the cluster" };
-  if (waitingReason !== null) return { ready: false, reason: `this master ${waitingReason}` };
-  return leaderId === null ? { ready: false, reason: "no leader is known" } : { ready: true };
 }

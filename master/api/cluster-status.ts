@@ -2,6 +2,7 @@ import type { InferOutput } from "valibot";
 import { CHUNK_BYTES_MAX, type LogIndex } from "../../shared/base/ids.ts";
 import type { ClusterStatus, masterStatusSchema } from "../../shared/protocol/fleet-api.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
+import { SHORT_TEXT_LENGTH_MAX } from "../../shared/protocol/schemas.ts";
 import type { CallContext } from "../../shared/wire/rpc.ts";
 import type { ConsensusStatus } from "../consensus.ts";
 import type { ClusterFacts } from "../namespace/command.ts";
@@ -19,12 +20,19 @@ export interface StatusDeps {
   readonly fetchMasterStatus: (address: string) => Promise<MasterStatus>;
 }
 
+const shortText = (text: string): string => text.slice(0, SHORT_TEXT_LENGTH_MAX);
+
 /** Returns the status that this member reports about itself. */
 export function masterStatusOf(status: ConsensusStatus): MasterStatus {
-  const { memberId, role, term, lastIndex, committedIndex, appliedIndex, refusal } = status;
+  const { memberId, role, term, lastIndex, committedIndex, appliedIndex, refusal, diskFull } =
+    status;
   const address = status.members.find((member) => member.id === memberId)?.address ?? "";
   const own = { memberId, address, role, term, lastIndex, committedIndex, appliedIndex };
-  return refusal === null ? own : { ...own, refusal };
+  return {
+    ...own,
+    ...(refusal === null ? {} : { refusal }),
+    ...(diskFull === null ? {} : { diskFull: { ...diskFull, reason: shortText(diskFull.reason) } }),
+  };
 }
 
 /**
@@ -70,6 +78,9 @@ export async function clusterStatus(
     clocks: masters.map(({ memberId, clockAheadMs = 0 }) => ({ memberId, aheadMs: clockAheadMs })),
     refused: masters.flatMap(({ memberId, refusal }) =>
       refusal ? [{ memberId, ...refusal }] : [],
+    ),
+    disksFull: masters.flatMap(({ memberId, address, role, diskFull }) =>
+      diskFull ? [{ memberId, address, isLeader: role === "leader", ...diskFull }] : [],
     ),
     timeAheadMs: deps.clock.aheadMs() ?? 0,
     servers: chunkservers.map(({ state, isRefused, lastHeardMsAgo, ...server }) => ({

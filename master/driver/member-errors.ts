@@ -1,4 +1,5 @@
-import { AshlarError } from "../../shared/base/errors.ts";
+import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
+import type { DiskFull } from "../consensus.ts";
 
 /**
  * Returns the error of an operation that only the leader performs.
@@ -36,8 +37,12 @@ export function noLeader(): AshlarError {
   return new AshlarError("NO_LEADER", "Cannot serve this request: no leader is ready");
 }
 
-/** Returns the error of a command while the disk of the state is full. */
-export function stateFull(): AshlarError {
+/**
+ * Returns the error of a command while the disk of the state is full. While this leader hands over, the
+ * caller repeats the command, which is not in the log, and reaches the successor.
+ */
+export function stateFull({ isYielding }: { readonly isYielding: boolean }): AshlarError {
+  if (isYielding) return noLeader();
   return new AshlarError("NO_SPACE", "Cannot propose a command: the disk of this leader is full");
 }
 
@@ -49,4 +54,10 @@ export function stateFull(): AshlarError {
 export function haltError(error: AshlarError): AshlarError {
   const message = `This member has halted: ${error.message}`;
   return new AshlarError("UNAVAILABLE", message, { cause: error });
+}
+
+/** Returns the disk of this member that is full, or null. `logFailure`: `RaftLog.failure`. */
+export function diskFullOf(logFailure: AshlarError | null, isStateFull: boolean): DiskFull | null {
+  if (isAshlarError(logFailure, "NO_SPACE")) return { kind: "log", reason: logFailure.message };
+  return isStateFull ? { kind: "state", reason: "the disk of the state is full" } : null;
 }

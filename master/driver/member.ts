@@ -85,8 +85,8 @@ export class Member implements Driver {
     const onContradiction = (error: AshlarError): void => this.#failReads(error);
     const onLogLost = (error: AshlarError): void => this.#fail(error, stopWithoutEntries);
     this.#refused = makeRefused(deps, { onLogLost, onContradiction });
-    const appliedIndex = (): LogIndex => this.stateMachine.appliedIndex;
-    this.#statusTracker = new StatusTracker({ ...deps, refused: this.#refused, appliedIndex });
+    const isFull = (): boolean => this.#applier.isFull;
+    this.#statusTracker = new StatusTracker({ ...deps, refused: this.#refused, isFull });
     this.#loop = this.#makeLoop();
     const isRunning = (): boolean => this.#haltReason === null;
     const wake = (): void => this.#loop.wake();
@@ -141,7 +141,7 @@ export class Member implements Driver {
 
   propose(command: Uint8Array): Promise<Applied> {
     if (this.#haltReason !== null) return Promise.reject(this.#haltReason);
-    if (this.#applier.isFull) return Promise.reject(stateFull());
+    if (this.#applier.isFull) return Promise.reject(stateFull(this.#membershipChanger));
     const applied = this.#proposals.add(command);
     this.#loop.wake();
     return applied;

@@ -55,6 +55,7 @@ export interface MembershipChangerOptions {
 export class MembershipChanger {
   readonly #options: MembershipChangerOptions;
   /** Whether a change is being carried out by this member. */
+  #isYielding = false;
   #isBusy = false;
   /** The change that waits for the end of its joint configuration, or null. */
   #jointEnd: {
@@ -127,11 +128,21 @@ export class MembershipChanger {
   /** Transfers leadership to any successor, if this member leads. A failure is only logged. */
   yieldLeadership(): void {
     const { node, log } = this.#options;
-    if (node.status().role !== "leader") return;
-    this.transfer(null).catch((error: unknown) => {
-      if (!isAshlarError(error)) throw error;
-      log.warn("Cannot transfer leadership: no successor took over", { error });
-    });
+    if (node.status().role !== "leader" || this.#isYielding) return;
+    this.#isYielding = true;
+    this.transfer(null)
+      .catch((error: unknown) => {
+        if (!isAshlarError(error)) throw error;
+        log.warn("Cannot transfer leadership: no successor took over", { error });
+      })
+      .finally(() => {
+        this.#isYielding = false;
+      });
+  }
+
+  /** Whether `yieldLeadership` has not ended: a successor may take over soon. */
+  get isYielding(): boolean {
+    return this.#isYielding;
   }
 
   /** Completes the wait for the end of a joint configuration. Called after a change is applied. */

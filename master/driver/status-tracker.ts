@@ -4,6 +4,8 @@ import type { EntryPosition } from "../raft/messages.ts";
 import { NO_MEMBER } from "../raft/messages.ts";
 import type { BasicStatus, Leadership, RaftNode } from "../raft/raft.ts";
 import type { Founding } from "./founding.ts";
+import { diskFullOf } from "./member-errors.ts";
+import type { MemberStorage } from "./member-storage.ts";
 import type { MembershipState } from "./membership-state.ts";
 import type { RefusedMessages } from "./refused-messages.ts";
 
@@ -13,7 +15,10 @@ export interface StatusTrackerOptions {
   readonly membershipState: MembershipState;
   readonly founding: Founding;
   readonly refused: Pick<RefusedMessages, "refusalOf">;
-  readonly appliedIndex: () => LogIndex;
+  readonly holder: { readonly machine: { readonly appliedIndex: LogIndex } };
+  readonly storage: { readonly log: Pick<MemberStorage["log"], "failure"> };
+  /** Whether the disk of the state is full. */
+  readonly isFull: () => boolean;
 }
 
 /**
@@ -98,8 +103,8 @@ export class StatusTracker {
   /** Returns the current status. */
   status(): ConsensusStatus {
     this.#basicStatus ??= this.#options.node.basicStatus();
-    const { membershipState, refused } = this.#options;
-    const appliedIndex = this.#options.appliedIndex();
+    const { membershipState, refused, storage, isFull } = this.#options;
+    const appliedIndex = this.#options.holder.machine.appliedIndex;
     const { lastIndex, committedIndex } = this.#basicStatus;
     const { term, leaderId } = this.#leadership;
     return {
@@ -116,6 +121,7 @@ export class StatusTracker {
       memberPhase: membershipState.memberPhase(appliedIndex),
       waitingReason: this.#options.founding.reason,
       refusal: this.#isHalted ? null : refused.refusalOf(leaderId),
+      diskFull: diskFullOf(storage.log.failure, isFull()),
       masters: membershipState.masterAddresses(appliedIndex),
       learners: membershipState.learnerAddresses(appliedIndex),
     };

@@ -14,6 +14,14 @@ export interface HealthFacts {
     readonly forMs: number;
     readonly reason: string;
   }[];
+  /** The masters whose disk has no space: see `ConsensusStatus.diskFull`. */
+  readonly disksFull: readonly {
+    readonly memberId: MemberId;
+    readonly address: string;
+    readonly isLeader: boolean;
+    readonly kind: "log" | "state";
+    readonly reason: string;
+  }[];
   /** How far the time of the state is ahead of the clocks of the masters, in milliseconds. */
   readonly timeAheadMs: number;
   readonly servers: readonly ServerFacts[];
@@ -72,8 +80,13 @@ export function evaluateHealth(facts: HealthFacts): Health {
   const writable = alive.filter((server) => !server.isDiskFailed);
   const roomy = writable.filter((server) => !server.isFull || isExpected(server));
   const isFull = writable.length >= facts.copiesMin && roomy.length < facts.copiesMin;
+  const refusing = facts.disksFull.filter(({ kind, isLeader }) => kind === "state" && isLeader);
   const critical = [
     ...lossReasons(facts),
+    ...refusing.map(
+      (master) =>
+        `every change is refused: the disk of the state of the leader, ${masterText(master)}, is full; free space`,
+    ),
     ...writeReasons({ facts, alive, writable }),
     ...(isFull ? [fullReason(roomy.length, writable.length, facts.copiesMin)] : []),
   ];
@@ -82,6 +95,7 @@ export function evaluateHealth(facts: HealthFacts): Health {
     ...settlingReasons(facts),
     ...masterReasons(facts),
     ...refusedReasons(facts),
+    ...fullDiskReasons(facts.disksFull.filter((master) => !refusing.includes(master))),
     ...clockReasons(facts),
     ...downReasons(facts, down),
     ...diskReasons(alive.length - writable.length),
@@ -145,6 +159,18 @@ function refusedReasons({ refused }: HealthFacts): string[] {
       "stop it and keep its data directory, which can be the only one with some acknowledged changes: " +
       'docs/operations.md, "A master does not follow the leader"',
   );
+}
+
+function fullDiskReasons(disksFull: HealthFacts["disksFull"]): string[] {
+  return disksFull.map((master) =>
+    master.kind === "log"
+      ? `${masterText(master)} takes no part, because the disk of its log is full: ${master.reason}; free space and restart it`
+      : `the disk of the state of ${masterText(master)} is full: it refuses every change when it leads; free space`,
+  );
+}
+
+function masterText({ memberId, address }: HealthFacts["disksFull"][number]): string {
+  return `master ${memberId} (${address})`;
 }
 
 function clockReasons({ clocks, timeAheadMs }: HealthFacts): string[] {

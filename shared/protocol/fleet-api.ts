@@ -12,6 +12,7 @@ import {
   clusterIdSchema,
   countSchema,
   digestSchema,
+  diskFullSchema,
   logIndexSchema,
   memberIdSchema,
   refusalSchema,
@@ -298,11 +299,10 @@ export const masterStatusSchema = v.object({
    * behind. Only in the status of the cluster. Absent if it is not known.
    */
   clockAheadMs: v.optional(v.pipe(v.number(), v.integer())),
-  /**
-   * Why it does not follow the leader although it runs: it refuses the messages of the leader, or the
-   * leader those of this master. Absent if it follows, and in old versions.
-   */
+  /** Why it runs and does not follow the leader. Absent if it follows, and in old versions. */
   refusal: v.optional(refusalSchema),
+  /** Absent while its disk has space, and in old versions. */
+  diskFull: v.optional(diskFullSchema),
 });
 
 const chunkserverStatusSchema = v.object({

@@ -114,7 +114,13 @@ export const addressSchema = v.pipe(
 /** An absolute path as bytes. The handler checks it with `parsePath`. */
 export const pathSchema = bytesOf<Uint8Array>(1, PATH_BYTES_MAX);
 export const shortTextSchema = v.pipe(v.string(), v.maxLength(SHORT_TEXT_LENGTH_MAX));
-/** Why the messages of a master are refused: it makes no progress. */
+/** A disk of a master without space: `DiskFull` of master/consensus.ts. */
+export const diskFullSchema = v.object({
+  /** `log`: the master takes no part until it is restarted. `state`: it refuses every change if it leads. */
+  kind: v.picklist(["log", "state"]),
+  reason: shortTextSchema,
+});
+/** Why a master does not follow: it refuses the messages of the leader, or the leader those of it. */
 export const refusalSchema = v.object({
   /** Time since the last progress. */
   forMs: countSchema,

@@ -164,6 +164,7 @@ function jsonStatus(status: ClusterStatus): Record<string, unknown> {
       applied_index: master.appliedIndex,
       clock_ahead_ms: master.clockAheadMs ?? null,
       refusal: refusalJson(master.refusal),
+      disk_full: master.diskFull ?? null,
     })),
     chunkservers: status.chunkservers.map((server) => ({
       server_id: server.serverId,

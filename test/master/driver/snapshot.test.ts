@@ -214,6 +214,9 @@ describe("a failing disk of a member", () => {
     await assert.rejects(leader.running.propose(new Uint8Array(1)), hasCode("UNAVAILABLE"));
     await assert.rejects(leader.running.confirmRead(1_000), hasCode("UNAVAILABLE"));
     assert.equal(leader.machine.history().filter((text) => text !== "").length, 10);
+    const { diskFull } = leader.running.status();
+    assert.equal(diskFull?.kind, "log");
+    assert.match(diskFull.reason, /^Cannot append to the log: .*ENOSPC/);
     await group.clock.advanceUntil(
       () => group.leaders().some((each) => each !== leader),
       "another member leads",
@@ -230,14 +233,21 @@ describe("a failing disk of a member", () => {
     const group = await TestGroup.start();
     await group.proposeAll(texts("a", 10));
     const leader = await group.leader();
-    leader.faults.commit = () => Promise.reject(new AshlarError("NO_SPACE", "The disk is full"));
+    const { faults, running } = leader;
+    faults.commit = () => Promise.reject(new AshlarError("NO_SPACE", "The disk is full"));
+    await group.clock.advanceUntil(() => running.status().diskFull !== null, "its disk is full");
+    assert.equal(running.status().role, "leader");
+    // The caller repeats the command, and reaches the successor.
+    await assert.rejects(running.propose(new Uint8Array(1)), hasCode("NO_LEADER"));
     await group.clock.advanceUntil(
       () => group.leaders().some((each) => each !== leader),
       "another member leads",
     );
+    assert.equal(running.status().diskFull?.kind, "state");
     await group.proposeAll(texts("b", 10));
-    leader.faults.commit = async () => {};
+    faults.commit = async () => {};
     await group.clock.advance(2_500);
+    assert.equal(running.status().diskFull, null);
     await group.assertAgreement();
     assert.equal(leader.fatal, null);
     await group.stopAll();

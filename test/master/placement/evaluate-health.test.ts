@@ -25,6 +25,7 @@ const WHOLE: HealthFacts = {
   mastersReachable: 3,
   clocks: [1, 2, 3].map((id) => ({ memberId: id as MemberId, aheadMs: 0 })),
   refused: [],
+  disksFull: [],
   timeAheadMs: 0,
   servers: [server(1), server(2), server(3)],
   settling: null,
@@ -35,6 +36,9 @@ const WHOLE: HealthFacts = {
   isMassLoss: false,
 };
 const UNHEARD = { liveness: "suspect", silentMs: null } as const;
+const MASTER_2 = { memberId: 2 as MemberId, address: "10.0.1.2:7400" };
+const LOG_FAILED = "Cannot append to the log: no space left on device";
+const STATE_FULL = "the disk of the state is full";
 const NAME_3 = "chunkserver 33333333 (10.0.0.3:7410)";
 const FULL =
   "the cluster is full: 1 of 3 chunkservers has space for another chunk, a write needs at least 2; " +
@@ -64,6 +68,30 @@ const CASES: ReadonlyArray<{
       "master 2 does not follow the leader for 61 s: expected this; " +
         "stop it and keep its data directory, which can be the only one with some acknowledged changes: " +
         'docs/operations.md, "A master does not follow the leader"',
+    ],
+  },
+  {
+    name: "the log of a master has failed because its disk is full",
+    facts: { disksFull: [{ ...MASTER_2, kind: "log", reason: LOG_FAILED, isLeader: false }] },
+    word: "degraded",
+    reasons: [
+      `master 2 (10.0.1.2:7400) takes no part, because the disk of its log is full: ${LOG_FAILED}; free space and restart it`,
+    ],
+  },
+  {
+    name: "the disk of the state of a follower is full",
+    facts: { disksFull: [{ ...MASTER_2, kind: "state", reason: STATE_FULL, isLeader: false }] },
+    word: "degraded",
+    reasons: [
+      "the disk of the state of master 2 (10.0.1.2:7400) is full: it refuses every change when it leads; free space",
+    ],
+  },
+  {
+    name: "the disk of the state of the leader is full, so that it refuses every change",
+    facts: { disksFull: [{ ...MASTER_2, kind: "state", reason: STATE_FULL, isLeader: true }] },
+    word: "critical",
+    reasons: [
+      "every change is refused: the disk of the state of the leader, master 2 (10.0.1.2:7400), is full; free space",
     ],
   },
   {
