@@ -19,6 +19,8 @@ export interface StateMachine {
     /** Expected hash of the rows in the store. Null if this state keeps no hash. */
     readonly stateHash: Uint8Array | null;
   };
+  /** The restore with which the log of this state begins. Undefined: it begins with entry 1. */
+  readonly restored?: RestoredFrom | undefined;
   /**
    * Size of the overlay, in bytes. The driver pauses applying if it exceeds `unflushedBytesMax`.
    */
@@ -46,6 +48,17 @@ export interface StateMachine {
   flush(): Promise<void>;
   /** Opens a pinned view of the durable state in the store. The caller must release it. */
   openSnapshot(): StateSnapshot;
+}
+
+/** A restore from a backup. The log of the restored group begins after it. */
+export interface RestoredFrom {
+  /** The id that the members of the restored group have in common. 32 hex digits. */
+  readonly restoreId: string;
+  /** Identifies the backup. 16 bytes. */
+  readonly backup: Uint8Array;
+  /** Position of the restored state. */
+  readonly index: LogIndex;
+  readonly term: Term;
 }
 
 /** A committed entry that is applied. */

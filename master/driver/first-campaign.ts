@@ -5,14 +5,14 @@ import type { MemberDeps } from "./member-components.ts";
  * its election timeout; if there is a leader already, the others refuse.
  */
 export class FirstCampaign {
-  readonly #deps: Pick<MemberDeps, "founding" | "founders" | "node" | "own">;
+  readonly #deps: Pick<MemberDeps, "founding" | "node">;
   readonly #isRunning: () => boolean;
   readonly #wake: () => void;
-  /** Whether this member began empty and takes part, and is the first of its founders. */
+  /** Whether this member began unused and takes part, and is the first of its founders. */
   #isFirstFounder = false;
 
   constructor(
-    deps: Pick<MemberDeps, "founding" | "founders" | "node" | "own">,
+    deps: Pick<MemberDeps, "founding" | "node">,
     options: { readonly isRunning: () => boolean; readonly wake: () => void },
   ) {
     this.#deps = deps;
@@ -20,19 +20,20 @@ export class FirstCampaign {
     this.#wake = options.wake;
   }
 
-  /** Waits until this empty founder takes part, and then starts at once. */
+  /** Waits until this unused founder takes part, and then starts at once. */
   async start(): Promise<void> {
-    const { founding, founders, own } = this.#deps;
+    const { founding } = this.#deps;
     founding.start();
     await founding.opened;
-    this.#isFirstFounder = founders.voters[0] === own.memberId;
+    this.#isFirstFounder = founding.isFirst;
     this.repeat();
   }
 
   /** Campaigns again, when the link to or from a founder is connected. */
   repeat(): void {
-    const { node } = this.#deps;
-    if (!this.#isFirstFounder || !this.#isRunning() || node.status().term > 0) return;
+    const { founding, node } = this.#deps;
+    const hasBegun = node.status().term > founding.term;
+    if (!this.#isFirstFounder || !this.#isRunning() || hasBegun) return;
     node.campaign();
     this.#wake();
   }

@@ -1,41 +1,54 @@
 import { type ErrorCode, isAshlarError } from "../../shared/base/errors.ts";
-import { areSameMembers, type MemberId } from "../../shared/base/ids.ts";
+import { areSameMembers, type MemberId, type Term } from "../../shared/base/ids.ts";
 import { Deferred } from "../../shared/flow/deferred.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import type { Log } from "../../shared/ports/log.ts";
 import type { IncarnationRegister } from "./member-storage.ts";
 import type { MemberRecord } from "./membership-record.ts";
+import { originProblem } from "./origin.ts";
 import type { HandshakeReply, OwnIdentity } from "./peer-handshake.ts";
 
 /** Time after the start before a member that waits says so in its log, in milliseconds. */
 const QUIET_MS = 3_000;
-const HINT_EMPTY =
+const HINT_EMPTY = "If a founder cannot be started: ashlar master --found-without ID on all others";
+const HINT_RESTORED =
+  "If a member cannot be restored: restore all others again, without it in members";
+const HINT_USED =
   "Restore its old data directory, or replace this master: ashlar master remove ID, start it with --join true, ashlar master add ID=HOST:PORT";
 
 /** Dependencies and settings of a Founding. */
 export interface FoundingOptions {
   readonly own: OwnIdentity;
-  /** The founders by the config, by ascending id. Empty for a member that joins a cluster. */
+  /**
+   * The founders, by ascending id: the members by the config, or those of the restored state. Empty for a
+   * member that joins a cluster.
+   */
   readonly founders: readonly MemberId[];
-  /** Whether this member has neither voted nor stored an entry or a state. */
-  readonly isEmpty: boolean;
+  /**
+   * Whether this member has neither voted nor stored an entry since its directory was created or restored
+   * from a backup.
+   */
+  readonly isUnused: boolean;
+  /** Term of the founders until the first election. */
+  readonly term: Term;
   readonly incarnations: IncarnationRegister;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /**
- * Decides when a member with an empty directory takes part in the group (docs/decisions/0013).
+ * Decides when a founder with an unused directory takes part in the group (docs/decisions/0013): an empty one, or
+ * one that was restored from a backup.
  *
- * It takes part when it has seen all founders, each empty and with the same list of founders, in
- * two rounds: after the first it records their incarnations durably, and the second starts after
+ * It takes part when it has seen all founders, each unused, of the same restore if there is one, and with the same
+ * list of founders, in two rounds: after the first it records their incarnations durably, and the second starts after
  * that. Or it takes part when a member that takes part knows its incarnation. Until then it does
- * not campaign, vote or store entries. A member that is not empty takes part from its start, and so
+ * not campaign, vote or store entries. A member that is not unused takes part from its start, and so
  * does one that joins: it has no vote.
  *
  * Invariant: if founder A took part before founder B lost its directory, no founder that has seen the
- * new directory of B founds a cluster. To do so it would have to see A empty in its second round,
- * which starts after that, and A is not empty.
+ * new directory of B founds a cluster. To do so it would have to see A unused in its second round,
+ * which starts after that, and A is not unused.
  */
 export class Founding {
   readonly #options: FoundingOptions;
@@ -58,7 +71,7 @@ export class Founding {
   constructor(options: FoundingOptions) {
     this.#options = options;
     this.#startMs = options.clock.monotonicMs();
-    this.#isOpen = !options.isEmpty || options.founders.length === 0;
+    this.#isOpen = !options.isUnused || options.founders.length === 0;
     for (const id of this.#others) this.#problems.set(id, "no answer");
   }
 
@@ -68,7 +81,7 @@ export class Founding {
   }
 
   /**
-   * Resolves when an empty founder begins to take part. Never resolves for a member that takes part
+   * Resolves when an unused founder begins to take part. Never resolves for a member that takes part
    * from its start.
    */
   get opened(): Promise<void> {
@@ -90,6 +103,16 @@ export class Founding {
     if (this.#isOpen) return null;
     const problems = [...this.#problems].map(([id, problem]) => `member ${id}: ${problem}`);
     return `waits for all founders: ${problems.join("; ")}`;
+  }
+
+  /** Whether this member is the founder that need not wait for its election timeout. */
+  get isFirst(): boolean {
+    return this.#options.founders[0] === this.#options.own.memberId;
+  }
+
+  /** Term of the founders until the first election. */
+  get term(): Term {
+    return this.#options.term;
   }
 
   /** The founders with their incarnations, for entry 1. Their addresses stay in the configs. */
@@ -159,9 +182,9 @@ export class Founding {
       isRefused ? "knows this master with another directory" : causeOf(error),
     );
     if (isRefused) {
-      this.#logOnce("error", "This master has an empty directory and was in the cluster before", {
+      this.#logOnce("error", `This master ${this.#kind} and was in the cluster before`, {
         peer,
-        hint: HINT_EMPTY,
+        hint: HINT_USED,
       });
     }
   }
@@ -170,10 +193,19 @@ export class Founding {
   onTick(nowMs: number): void {
     const { reason } = this;
     if (reason === null || nowMs - this.#startMs < QUIET_MS) return;
-    this.#logOnce("warn", "This master has an empty directory and does not take part yet", {
+    this.#logOnce("warn", `This master ${this.#kind} and does not take part yet`, {
       reason,
-      hint: "If a founder cannot be started: ashlar master --found-without ID on all others",
+      hint: this.#isRestored ? HINT_RESTORED : HINT_EMPTY,
     });
+  }
+
+  /** Whether the directory was restored from a backup. */
+  get #isRestored(): boolean {
+    return this.#options.own.origin() !== undefined;
+  }
+
+  get #kind(): string {
+    return this.#isRestored ? "was restored from a backup" : "has an empty directory";
   }
 
   get #others(): readonly MemberId[] {
@@ -185,12 +217,14 @@ export class Founding {
   #problemOf(reply: HandshakeReply): string | null {
     const { own, founders } = this.#options;
     if (reply.founders !== undefined) {
+      const problem = originProblem(own.origin(), reply.origin);
+      if (problem !== null) return problem;
       if (areSameMembers(reply.founders, founders)) return null;
       return `founds with members ${reply.founders.join(", ")}, this master with ${founders.join(", ")}`;
     }
     if (!reply.isMember) return "its cluster was founded without this master, or removed it";
     const isOldVersion = reply.members.every(({ incarnation }) => incarnation === undefined);
-    if (isOldVersion) {
+    if (isOldVersion && !this.#isRestored) {
       return reply.appliedIndex > 0 ? null : "is empty and runs version 0.1.0: upgrade it";
     }
     const known = reply.members.find(({ id }) => id === own.memberId)?.incarnation;

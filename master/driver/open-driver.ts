@@ -3,7 +3,7 @@ import { AshlarError } from "../../shared/base/errors.ts";
 import type { MemberId } from "../../shared/base/ids.ts";
 import { entriesLost, REPLACE_HINT } from "../lost-entries.ts";
 import { maxIndex } from "../raft/entries.ts";
-import { type Membership, NO_MEMBER } from "../raft/messages.ts";
+import { INDEX_ZERO, type Membership, NO_MEMBER, TERM_ZERO } from "../raft/messages.ts";
 import { createRaftNode } from "../raft/raft.ts";
 import { CoreStorage } from "./core-storage.ts";
 import {
@@ -20,6 +20,7 @@ import { Member } from "./member.ts";
 import type { MemberStorage } from "./member-storage.ts";
 import { encodeFounding, encodeMembershipRecord } from "./membership-record.ts";
 import { durableMembership, MembershipState } from "./membership-state.ts";
+import { type Origin, originOf } from "./origin.ts";
 import type { OwnIdentity } from "./peer-handshake.ts";
 import { TICKS_PER_HEARTBEAT } from "./raft-loop.ts";
 import { StateHolder } from "./state-holder.ts";
@@ -48,8 +49,9 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
   });
   const { clusterId, memberId } = options;
   const address = options.members.find((member) => member.id === memberId)?.address ?? "";
-  const own = { clusterId, memberId, incarnation: storage.identity.incarnation, address };
   let holder: StateHolder | null = null;
+  const origin = (): Origin => (holder === null ? undefined : originOf(holder.machine));
+  const own = { clusterId, memberId, incarnation: storage.identity.incarnation, address, origin };
   try {
     options.signal?.throwIfAborted();
     const { log } = options.env;
@@ -67,13 +69,14 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
   const { machine } = holder;
   const founders = { ...NO_MEMBERS, voters: storage.founders };
   const membershipState = membershipStateOf({ options, own, storage, holder }, founders);
-  const { entries, hardState } = storage.log;
+  const { restored } = machine;
   const founding = new Founding({
     ...options.env,
     own,
-    founders: storage.founders,
+    founders: restored === undefined ? storage.founders : membershipState.membership.voters,
     incarnations: storage.incarnations,
-    isEmpty: entries.lastIndex === 0 && hardState.term === 0 && machine.durable.index === 0,
+    isUnused: isUnused({ storage, holder }),
+    term: restored?.term ?? TERM_ZERO,
   });
   const loaded = new LoadedEntries(storage.log, limits.logReadBytes);
   const node = createRaftNode({
@@ -102,6 +105,15 @@ export async function openDriver(options: DriverOptions): Promise<Driver> {
     founding,
     membershipState,
   });
+}
+
+/** Returns whether the member has neither voted nor stored an entry since the beginning of its log. */
+function isUnused({ storage, holder }: Pick<Opening, "storage" | "holder">): boolean {
+  const { durable, restored } = holder.machine;
+  const { index, term } = restored ?? { index: INDEX_ZERO, term: TERM_ZERO };
+  const { entries, hardState } = storage.log;
+  const hasVoted = hardState.term !== term || hardState.votedFor !== NO_MEMBER;
+  return entries.lastIndex === index && durable.index === index && !hasVoted;
 }
 
 function machineOf(holder: StateHolder): () => StateHolder["machine"] {

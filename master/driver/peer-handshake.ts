@@ -4,6 +4,7 @@ import type { ClusterId, MemberId } from "../../shared/base/ids.ts";
 import { raftHello } from "../../shared/protocol/raft-api.ts";
 import type { Connection } from "../../shared/wire/rpc.ts";
 import type { IncarnationRegister } from "./member-storage.ts";
+import { checkOrigin, type Origin } from "./origin.ts";
 
 /** Opens a connection to the member at `address` ("host:port"). */
 export type Connect = (
@@ -19,6 +20,8 @@ export interface Envelope {
   readonly fromIncarnation: string;
   /** Address at which the sender accepts connections. Absent if it is not known. */
   readonly fromAddress?: string | undefined;
+  /** History of the state of the sender. Absent without a state, and from an older version. */
+  readonly origin?: Origin;
 }
 
 /** The identity that this member presents to its peers. */
@@ -28,26 +31,30 @@ export interface OwnIdentity {
   readonly incarnation: string;
   /** Address at which peers connect to this member. Empty if it is not known. */
   readonly address: string;
+  /** Returns the history of the current state. A member that joins gets one with its first snapshot. */
+  readonly origin: () => Origin;
 }
 
 /** Returns the envelope of a request from this member to member `to`. */
 export function envelopeTo(own: OwnIdentity, to: MemberId): Envelope {
   const { clusterId, memberId, incarnation, address } = own;
+  const origin = own.origin();
   return {
     clusterId,
     from: memberId,
     to,
     fromIncarnation: incarnation,
     ...(address === "" ? {} : { fromAddress: address }),
+    ...(origin === undefined ? {} : { origin }),
   };
 }
 
 /**
- * Checks the envelope of a member of the group, including its incarnation. Resolves when that
+ * Checks the envelope of a member of the group, including its history and incarnation. Resolves when that
  * incarnation is durably recorded.
  *
- * @throws {AshlarError} WRONG_CLUSTER; WRONG_IDENTITY if the request is for another member, or
- *   another incarnation of the sender is recorded
+ * @throws {AshlarError} WRONG_CLUSTER; WRONG_IDENTITY if the request is for another member, the sender belongs
+ *   to another restore, or another incarnation of it is recorded
  */
 export async function checkSender(
   own: OwnIdentity,
@@ -55,6 +62,7 @@ export async function checkSender(
   envelope: Envelope,
 ): Promise<void> {
   checkEnvelope(own, envelope);
+  if (envelope.origin !== undefined) checkOrigin(own.origin(), envelope.from, envelope.origin);
   await incarnations.check(envelope.from, envelope.fromIncarnation);
 }
 
@@ -107,8 +115,9 @@ export type HandshakeReply = ReturnType<(typeof raftHello)["parseResponse"]>;
  * @throws {AshlarError} WRONG_IDENTITY, WRONG_CLUSTER; the error of the connection
  */
 export async function connectToPeer(options: HandshakeOptions): Promise<Connection> {
-  const { incarnations, peer, onHandshake } = options;
+  const { incarnations, own, peer, onHandshake } = options;
   return connectWithHandshake(options, async (reply) => {
+    checkOrigin(own.origin(), peer.id, reply.origin);
     await incarnations.check(peer.id, reply.incarnation);
     onHandshake?.(reply);
   });
@@ -128,6 +137,7 @@ export async function identifyPeer(
   let found: HandshakeReply | null = null;
   try {
     const connection = await connectWithHandshake(options, async (reply) => {
+      checkOrigin(options.own.origin(), id, reply.origin);
       found = reply;
     });
     await connection.close(0);

@@ -97,6 +97,7 @@ export class PeerService {
     founding.noteCaller(envelope.from, envelope.fromIncarnation);
     if (this.#stopReason !== null) throw this.#stopReason;
     const { founders } = founding;
+    const origin = own.origin();
     return {
       memberId: own.memberId,
       incarnation: own.incarnation,
@@ -104,6 +105,7 @@ export class PeerService {
       appliedIndex: machine().appliedIndex,
       members: founding.isOpen ? this.#membersWithIncarnations() : [...membershipState.members],
       ...(founders === undefined ? {} : { founders: [...founders] }),
+      ...(origin === undefined ? {} : { origin }),
       isFounding: isFounding(),
       holdsSnapshotRows: receiver.holdsRows,
     };

@@ -15,7 +15,7 @@ import type { Attributes } from "../../shared/protocol/attributes.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { StorageClass, Target } from "../../shared/protocol/namespace-api.ts";
 import { StateHash } from "../../shared/protocol/state-hash.ts";
-import type { AppliedEntry, StateMachine, StateSnapshot } from "../state-machine.ts";
+import type { AppliedEntry, RestoredFrom, StateMachine, StateSnapshot } from "../state-machine.ts";
 import { applyCommand } from "./apply.ts";
 import { Change } from "./change.ts";
 import { Checkpoints, type StateMark } from "./checkpoints.ts";
@@ -39,7 +39,7 @@ import { type PathHistoryOptions, pathHistory } from "./path-history.ts";
 import * as queries from "./queries.ts";
 import type { ReadBudget } from "./read-budget.ts";
 import { isReclaimPending } from "./reclaim.ts";
-import type { ChunkRecord, EnrolmentRecord, RestoredRecord } from "./records.ts";
+import type { ChunkRecord, EnrolmentRecord } from "./records.ts";
 import { runQuery } from "./refusal.ts";
 import { ReplicaChanges } from "./replica-changes.ts";
 import { ROOT_INODE, State } from "./state.ts";
@@ -94,6 +94,8 @@ export class Namespace implements StateMachine {
   readonly #state: State;
   readonly #checkpoints = new Checkpoints();
   readonly #yieldTurn: () => Promise<void>;
+  /** Constant: only a restore writes its row. */
+  readonly restored: RestoredFrom | undefined;
   #applied: AppliedPosition;
   #durable: DurableState;
   /** The position of the state after each frozen layer of the overlay, oldest first. */
@@ -112,6 +114,7 @@ export class Namespace implements StateMachine {
       replicaChanges: this.#replicaChanges,
     };
     this.#state = new State(this.#overlay);
+    this.restored = this.#state.restored;
     this.#applied = { ...durable, isCheckpoint: false };
     this.#durable = durable;
     this.#yieldTurn = options.yieldTurn ?? (async () => {});
@@ -381,11 +384,6 @@ export class Namespace implements StateMachine {
   /** Returns the facts that `bootstrap` sets. Undefined before `bootstrap`. */
   clusterFacts(): ClusterFacts | undefined {
     return this.#state.clusterFacts;
-  }
-
-  /** The restore from a backup with which this state began. Undefined if there was none. */
-  get restored(): RestoredRecord | undefined {
-    return this.#state.restored;
   }
 
   /** Returns who may enrol as a chunkserver. Undefined below feature level 13. */

@@ -1,4 +1,4 @@
-import type { ChunkId, InodeId, LogIndex, ServerId, Term } from "../../shared/base/ids.ts";
+import type { ChunkId, InodeId, LogIndex, ServerId } from "../../shared/base/ids.ts";
 import type { ChunkKeys } from "../../shared/protocol/chunk-keys.ts";
 import type { ByteText, ContentId } from "./keys.ts";
 
@@ -252,17 +252,6 @@ export interface JoinToken {
   readonly hash: Uint8Array;
   /** In cluster time. */
   readonly expiresMs: number;
-}
-
-/** The restore from a backup with which the log of this state begins: docs/decisions/0010. */
-export interface RestoredRecord {
-  /** The id that the members of the restored cluster have in common: see restore-id.ts. 32 hex digits. */
-  readonly restoreId: string;
-  /** Identifies the backup: a digest of its position and state hash, 16 bytes. */
-  readonly backup: Uint8Array;
-  /** Position of the restored state. */
-  readonly index: LogIndex;
-  readonly term: Term;
 }
 
 /** The position in the log of the state in a store, and the hash of this state. */

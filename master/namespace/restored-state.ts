@@ -5,11 +5,12 @@ import type { Hasher } from "../../shared/ports/hasher.ts";
 import type { KeyValue, StoreChange } from "../../shared/ports/ordered-store.ts";
 import type { BackupHead } from "../../shared/protocol/backup-api.ts";
 import { StateHash } from "../../shared/protocol/state-hash.ts";
+import type { RestoredFrom } from "../state-machine.ts";
 import { checkFormatVersion, durableChanges } from "./durable.ts";
 import { checkFeatureLevel } from "./feature-levels.ts";
 import { bytesToText, type Key, META_KEY, readU64, TABLE_BYTE, textToBytes, u64 } from "./keys.ts";
 import { kindOf, RECLAIM_KIND, reclaimKey } from "./reclaim-queue.ts";
-import type { RestoredRecord, TotalsRecord } from "./records.ts";
+import type { TotalsRecord } from "./records.ts";
 import { positionAfter } from "./restore-id.ts";
 import { APPLIED, CLUSTER_FACTS, ENROLMENT, RECLAIMS, RESTORED, TOTALS } from "./tables.ts";
 
@@ -47,7 +48,7 @@ export class RestoredState {
   readonly index: LogIndex;
   /** Term of the restored state. */
   readonly term: Term;
-  readonly #restored: RestoredRecord;
+  readonly #restored: RestoredFrom;
   readonly #hasher: Hasher;
   readonly #hash = new StateHash();
   /** The sessions of the backup with unfinished uploads, which are not queued for `reclaim` yet. */
@@ -167,7 +168,7 @@ export class RestoredState {
  */
 export function isBeforeRestore(
   index: LogIndex,
-  state: { readonly restored: RestoredRecord | undefined; readonly appliedIndex: LogIndex },
+  state: { readonly restored: RestoredFrom | undefined; readonly appliedIndex: LogIndex },
 ): boolean {
   if (state.restored !== undefined) return index <= state.restored.index;
   return epochOf(index) < epochOf(state.appliedIndex);

@@ -1,6 +1,7 @@
 import { present } from "../../shared/base/assert.ts";
 import type { ChunkId, InodeId, LogIndex, SessionId } from "../../shared/base/ids.ts";
 import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
+import type { RestoredFrom } from "../state-machine.ts";
 import type { ClusterFacts } from "./command.ts";
 import { FEATURE_LEVEL_FIRST } from "./feature-levels.ts";
 import {
@@ -32,7 +33,6 @@ import type {
   EntryRecord,
   InodeRecord,
   PositionRecord,
-  RestoredRecord,
   SessionRecord,
   TotalsRecord,
 } from "./records.ts";
@@ -133,7 +133,7 @@ export class State implements RecordReader, TreeView {
   }
 
   /** Undefined if the state did not begin with a restore from a backup. */
-  get restored(): RestoredRecord | undefined {
+  get restored(): RestoredFrom | undefined {
     return this.#records.get(RESTORED, META_KEY.restored);
   }
 

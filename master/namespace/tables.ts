@@ -10,6 +10,7 @@ import type {
 } from "../../shared/base/ids.ts";
 import type { ServerLocation } from "../../shared/protocol/intent.ts";
 import type { StorageClass } from "../../shared/protocol/namespace-api.ts";
+import type { RestoredFrom } from "../state-machine.ts";
 import type { ClusterFacts, Outcome } from "./command.ts";
 import { bytesToText, hexToText, type Key, readU64, textToBytes, textToHex } from "./keys.ts";
 import type {
@@ -20,7 +21,6 @@ import type {
   DirectoryRecord,
   EnrolmentRecord,
   PositionRecord,
-  RestoredRecord,
   SessionRecord,
   StagedRecord,
   StagedTotalsRecord,
@@ -299,7 +299,7 @@ export const ENROLMENT: UnversionedTable<EnrolmentRecord> = table({
   isCached: always,
 });
 
-export const RESTORED: UnversionedTable<RestoredRecord> = table({
+export const RESTORED: UnversionedTable<RestoredFrom> = table({
   toFields: ({ restoreId, backup, index, term }) => [restoreId, backup, index, term],
   fromFields: ([restoreId, backup, index, term]) => ({
     restoreId: restoreId as string,

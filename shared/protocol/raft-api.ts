@@ -24,6 +24,8 @@ const envelope = {
    * Address of the sender. The receiver uses it until it has applied the addition of the sender.
    */
   fromAddress: v.optional(addressSchema),
+  /** The history of the state of the sender: see `originOf` of master/driver. Absent without a state. */
+  origin: v.optional(shortTextSchema),
 };
 
 /** Sends Raft messages in one direction. Each body is a batch: `encodeMessages` of master/raft. */
@@ -120,6 +122,8 @@ export const raftHello = defineCall(
      * empty and does not take part in the group: it neither votes nor stores entries.
      */
     founders: v.optional(v.array(memberIdSchema)),
+    /** The history of the state of the receiver, as in the request. */
+    origin: v.optional(shortTextSchema),
     /** Whether the receiver has rows of an interrupted snapshot, see `raft.snapshot`. */
     holdsSnapshotRows: v.optional(v.boolean(), false),
   }),

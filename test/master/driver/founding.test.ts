@@ -113,7 +113,7 @@ describe("a founder that waits", () => {
       address: "",
     };
     const clock = { monotonicMs: () => 0 };
-    const options = { own, founders, isEmpty: true, clock };
+    const options = { own, founders, isUnused: true, clock };
     const founding = new Founding(options as unknown as FoundingOptions);
     const refusal = "Cannot serve a member of cluster d: expected cluster c";
     founding.noteFailure(2 as MemberId, new AshlarError("WRONG_CLUSTER", refusal));

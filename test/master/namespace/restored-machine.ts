@@ -3,6 +3,9 @@ import { RestoredState } from "../../../master/namespace/restored-state.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { KeyValue } from "../../../shared/ports/ordered-store.ts";
 import type { BackupHead } from "../../../shared/protocol/backup-api.ts";
+import { BackupWriter } from "../../../shared/protocol/backup-file.ts";
+import { encodePairs } from "../../../shared/protocol/pairs.ts";
+import { MemoryDisk } from "../../support/memory-disk.ts";
 import { BOOTSTRAP, hasher, TestStateMachine } from "./harness.ts";
 
 /** A restore id with the time of a week, a day and some hours after the beginning of 2026. */
@@ -37,4 +40,19 @@ export async function restoredFrom(
   const store = await new MemoryStores().open("state");
   await store.commit([...state.convertRows(rows), ...state.finish(new Uint8Array())]);
   return TestStateMachine.empty(store);
+}
+
+/** Returns the bytes of the file of a backup, in parts of ten rows. */
+export async function backupFile({ head, rows }: TestBackup): Promise<Uint8Array> {
+  const disk = new MemoryDisk().mount();
+  const file = await disk.open("backup", "create");
+  const writer = new BackupWriter(file, hasher);
+  await writer.begin(head);
+  for (let first = 0; first < rows.length; first += 10) {
+    const part = rows.slice(first, first + 10);
+    await writer.part(encodePairs(part), part.length);
+  }
+  await writer.end();
+  await file.close();
+  return disk.readFile("backup");
 }

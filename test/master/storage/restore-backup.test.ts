@@ -11,12 +11,12 @@ import type { ClusterId, MemberId } from "../../../shared/base/ids.ts";
 import { MemoryStores } from "../../../shared/platform/memory-store.ts";
 import type { KeyValue } from "../../../shared/ports/ordered-store.ts";
 import type { BackupHead } from "../../../shared/protocol/backup-api.ts";
-import { BackupReader, BackupWriter } from "../../../shared/protocol/backup-file.ts";
-import { encodePairs } from "../../../shared/protocol/pairs.ts";
+import { BackupReader } from "../../../shared/protocol/backup-file.ts";
 import { MemoryDisk } from "../../support/memory-disk.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import { MemoryLog } from "../../support/wire-fixture.ts";
 import { at, BOOTSTRAP, hasher, inline, OWNER, TestStateMachine } from "../namespace/harness.ts";
+import { backupFile } from "../namespace/restored-machine.ts";
 
 const CLUSTER = BOOTSTRAP.clusterId;
 const MEMBERS = [1, 2, 3] as MemberId[];
@@ -48,20 +48,8 @@ async function source(): Promise<{
   return { machine, head, rows: [...machine.store.range(ALL)] };
 }
 
-/** Returns the bytes of a backup file, in parts of ten rows. */
-async function fileOf(head: BackupHead, rows: readonly KeyValue[]): Promise<Uint8Array> {
-  const disk = new MemoryDisk().mount();
-  const file = await disk.open("backup", "create");
-  const writer = new BackupWriter(file, hasher);
-  await writer.begin(head);
-  for (let first = 0; first < rows.length; first += 10) {
-    const part = rows.slice(first, first + 10);
-    await writer.part(encodePairs(part), part.length);
-  }
-  await writer.end();
-  await file.close();
-  return disk.readFile("backup");
-}
+const fileOf = (head: BackupHead, rows: readonly KeyValue[]): Promise<Uint8Array> =>
+  backupFile({ head, rows });
 
 /** The data directory of one member. */
 class Directory {

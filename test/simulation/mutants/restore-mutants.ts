@@ -46,4 +46,48 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inTest("test/master/storage/restore-backup.test.ts"),
   },
+  {
+    name: "restored-member-votes-at-once",
+    bug: "A member that was restored from a backup takes part from its start",
+    breaks: "G19: masters that lost their directories found no second cluster",
+    edits: [
+      {
+        file: "master/driver/open-driver.ts",
+        find: "= restored ?? { index: INDEX_ZERO, term: TERM_ZERO };",
+        replace: "= { ...restored, index: INDEX_ZERO, term: TERM_ZERO };",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/restored-group.test.ts"),
+  },
+  {
+    name: "founders-of-different-restores",
+    bug: "Empty members and members of different restores found a group together",
+    breaks: "docs/decisions/0010: the members of a restored cluster have one restore in common",
+    edits: [
+      {
+        file: "master/driver/founding.ts",
+        find: "      if (problem !== null) return problem;\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/restored-group.test.ts"),
+  },
+  {
+    name: "peer-of-another-restore",
+    bug: "A member accepts a peer that was restored from another backup",
+    breaks: "docs/decisions/0010: the members of a restored cluster have one restore in common",
+    edits: [
+      {
+        file: "master/driver/peer-handshake.ts",
+        find: "  if (envelope.origin !== undefined) checkOrigin(own.origin(), envelope.from, envelope.origin);\n",
+        replace: "",
+      },
+      {
+        file: "master/driver/peer-handshake.ts",
+        find: "    checkOrigin(own.origin(), peer.id, reply.origin);\n",
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/master/driver/restored-group.test.ts"),
+  },
 ];
