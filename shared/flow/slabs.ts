@@ -201,7 +201,7 @@ class PooledSlab implements Slab {
  * 16 KiB on a power of two times 1, 1.25, 1.5 or 1.75. So there are few sizes, and a slab for whole blocks is
  * at most SLAB_SHARE_MAX times as large as they.
  */
-function slabBytes(lengthBytes: number): number {
+export function slabBytes(lengthBytes: number): number {
   let power = SLAB_BYTES_MIN;
   while (2 * power < lengthBytes) power *= 2;
   const step = Math.max(SLAB_BYTES_MIN, power / 4);

@@ -1,3 +1,8 @@
+import { slabBytes } from "../flow/slabs.ts";
+
+/** Bodies of up to this length are copied to the heap. Larger bodies are read into a slab. */
+export const COPIED_BODY_BYTES_MAX = 4096;
+
 /** Bounds a sum of bytes: of one connection, and of all connections of one role. */
 export class ByteBudget {
   readonly #bytesMax: number;
@@ -24,8 +29,9 @@ export class ByteBudget {
     this.#total?.release(bytes);
   }
 
-  /** Takes bytes until the lease is released. Null if they do not fit. */
-  lease(bytes: number): BodyLease | null {
+  /** Takes the memory of a body, with its whole slab, until the lease is released. Null if it does not fit. */
+  leaseBody(lengthBytes: number): BodyLease | null {
+    const bytes = lengthBytes > COPIED_BODY_BYTES_MAX ? slabBytes(lengthBytes) : lengthBytes;
     if (!this.acquire(bytes)) return null;
     return { release: () => this.release(bytes) };
   }

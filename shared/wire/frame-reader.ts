@@ -2,7 +2,7 @@ import { assert, present } from "../base/assert.ts";
 import type { AshlarError } from "../base/errors.ts";
 import type { Slab, SlabPool } from "../flow/slabs.ts";
 import type { LinkReceiver } from "../ports/network.ts";
-import { type BodyLease, COVERED_BODY } from "./byte-budget.ts";
+import { type BodyLease, COPIED_BODY_BYTES_MAX, COVERED_BODY } from "./byte-budget.ts";
 import { type FrameHeader, type FrameLimits, HEADER_BYTES, readHeader } from "./frame.ts";
 import type { FrameCodec } from "./frame-codec.ts";
 import type { EncodedHead } from "./head-limits.ts";
@@ -20,8 +20,6 @@ const STAGING_BYTES_MIN = 4096;
  * A read that begins behind the longest incomplete frame has this much room.
  */
 const STAGING_SPARE_BYTES = 4096;
-/** Bodies of up to this length are copied to the heap. Larger bodies are read into a slab. */
-const COPIED_BODY_BYTES_MAX = 4096;
 
 /** A received frame. The handler of the frame releases `body`. */
 export interface Frame {

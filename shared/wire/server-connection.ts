@@ -134,7 +134,7 @@ export class ServerConnection implements MultiplexerHandler {
 
   leaseBody({ kind, streamId, bodyLength }: FrameHeader): BodyLease | null {
     if (kind !== FRAME_KINDS.request || this.#overloadError(streamId) !== null) return null;
-    return this.#isMaster ? COVERED_BODY : this.#options.earlyBodies.lease(bodyLength);
+    return this.#isMaster ? COVERED_BODY : this.#options.earlyBodies.leaseBody(bodyLength);
   }
 
   onDropped({ kind, streamId }: FrameHeader): void {

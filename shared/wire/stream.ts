@@ -136,7 +136,7 @@ export class WireStream<Send, Receive> implements Stream<Send, Receive>, OpenStr
   leaseBody(bodyLength: number): BodyLease | null {
     const { earlyBodies, title } = this.#options;
     if (earlyBodies === null || this.#receiver.hasReader) return COVERED_BODY;
-    const lease = earlyBodies.lease(bodyLength);
+    const lease = earlyBodies.leaseBody(bodyLength);
     if (lease === null) {
       const text = `Cannot receive a message of ${title}: it arrived before it was asked for, and such messages take too much memory`;
       this.endWithError(new AshlarError("OVERLOADED", text));

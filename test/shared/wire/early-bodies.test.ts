@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as v from "valibot";
-import { AshlarError } from "../../../shared/base/errors.ts";
-import { defineStream } from "../../../shared/protocol/method.ts";
+import { AshlarError, isAshlarError } from "../../../shared/base/errors.ts";
+import { defineCall, defineStream } from "../../../shared/protocol/method.ts";
 import { BY_CHUNK_USERS } from "../../../shared/protocol/roles.ts";
 import { connect } from "../../../shared/wire/connect.ts";
 import type { Connection, Stream } from "../../../shared/wire/rpc.ts";
@@ -13,6 +13,8 @@ const MIB = 1024 * 1024;
 const OPTIONS = { timeoutMs: 60_000 };
 /** Largest sum of early bodies of one connection. */
 const CONNECTION_BYTES = EARLY_BODY_BYTES_MAX / 4;
+
+const put = defineCall("test.put", BY_CHUNK_USERS, v.object({}), v.object({}));
 
 const upload = defineStream("test.upload", BY_CHUNK_USERS, {
   open: v.object({ receives: v.boolean() }),
@@ -30,6 +32,11 @@ class UploadServer implements AsyncDisposable {
 
   constructor() {
     this.server = new RpcServer(this.fixture.server, { identity: () => SERVER });
+    this.server.onCall(put, (request, context) => {
+      const release = (): void => request.release();
+      context.signal.addEventListener("abort", release); // It has no answer.
+      return new Promise(() => {});
+    });
     this.server.onStream(upload, async (request, stream, context) => {
       request.release();
       while (request.head.receives) {
@@ -111,6 +118,21 @@ describe("bodies that no handler has asked for", () => {
     const refused = greedy.open(upload, { receives: false }, OPTIONS);
     assert.ok(hasCode("OVERLOADED")(await send(server, refused, 1)));
     assert.equal(await send(server, other.open(upload, { receives: false }, OPTIONS), 4), null);
+  });
+
+  it("count with the whole slabs that they take, also as parts of requests", async () => {
+    await using server = await UploadServer.start();
+    const connection = await server.connect();
+    const body = new Uint8Array(5_000); // Its slab has 8 KiB.
+    let refusedCount = 0;
+    for (let count = 0; count < 3_000; count += 1) {
+      connection.call(put, {}, { ...OPTIONS, body }).catch((error: unknown) => {
+        if (isAshlarError(error, "OVERLOADED")) refusedCount += 1;
+      });
+    }
+    await server.fixture.clock.advance(5_000);
+    assert.equal(server.slabBytes, CONNECTION_BYTES);
+    assert.equal(refusedCount, 3_000 - CONNECTION_BYTES / 8_192);
   });
 
   it("do not count once the handler receives, and give their memory back", async () => {
