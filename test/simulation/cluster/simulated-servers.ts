@@ -103,14 +103,20 @@ export function addressesOf(masters: readonly SimulatedMaster[]): string[] {
 /** Makes the founding masters, followed by the spare machines. */
 export function makeMasters(
   environment: SimulationEnvironment,
-  { masters, pace }: { readonly masters: number; readonly pace: number },
+  options: {
+    readonly masters: number;
+    readonly pace: number;
+    /** Replace those of SETTINGS. */
+    readonly settings?: Partial<typeof SETTINGS>;
+  },
 ): SimulatedMaster[] {
+  const { masters, pace, settings = {} } = options;
   const slots = Array.from({ length: masters + SPARE_SLOTS }, (_, index): MasterSlot => {
     const isMember = index < masters;
     return { host: `m${index + 1}`, memberId: index + 1, isMember, isJoining: !isMember };
   });
   return slots.map((slot) => {
-    const configOf = () => masterConfig(slot, slots, pace);
+    const configOf = () => ({ ...masterConfig(slot, slots, pace), ...settings });
     const limits = { ...LIMITS, logKeptBytes: KEPT_BYTES[slot.memberId % KEPT_BYTES.length] ?? 0 };
     return Object.assign(makeMaster(environment, slot.host, { configOf, limits }), { slot });
   });
@@ -197,6 +203,7 @@ export function makeChunkserver(
   id: number,
   masters: () => readonly string[],
   joinToken: () => string | undefined,
+  more: Readonly<Record<string, unknown>> = {},
 ): SimulatedChunkserver {
   const settings = {
     dataDir: "/data",
@@ -208,6 +215,7 @@ export function makeChunkserver(
     reserveBytes: 0,
     scrubPassDaysMax: SCRUB_DAYS,
     stopGraceMs: 500,
+    ...more,
   };
   return new SimulatedProcess(environment, `c${id}`, ({ env, disk, stores, onFatal }) => {
     const given = { masters: masters(), joinToken: joinToken() };

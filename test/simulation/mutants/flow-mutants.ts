@@ -1,4 +1,4 @@
-import { inTest, type Mutant } from "./mutant.ts";
+import { inFlow, inTest, type Mutant } from "./mutant.ts";
 
 const ADMISSION = inTest("test/chunkserver/pipeline/write-admission.test.ts");
 const CREDIT = inTest("test/shared/wire/connection-credit.test.ts");
@@ -43,7 +43,7 @@ export const FLOW_MUTANTS: readonly Mutant[] = [
         replace: "this.#limits = CLASSES.map(() => limitOf(0, this.bytesMax));",
       },
     ],
-    caughtBy: ADMISSION,
+    caughtBy: inFlow(4),
   },
   {
     name: "unfair-queue",

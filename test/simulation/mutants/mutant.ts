@@ -33,9 +33,10 @@ export type Check =
 /**
  * `raft`: the Raft core alone. `log` and `namespace`: the driver over simulated disks, whose state
  * machine is a log or a namespace. `cluster`: masters, chunkservers and clients. `copies`: the same
- * with three chunkservers and many chunks, so that repair needs every server.
+ * with three chunkservers and many chunks, so that repair needs every server. `flow`: many writers and
+ * readers, with slow disks and little memory.
  */
-export type SimulationName = "raft" | "log" | "namespace" | "cluster" | "copies";
+export type SimulationName = "raft" | "log" | "namespace" | "cluster" | "copies" | "flow";
 
 /** Returns a check that runs the simulation of the Raft core. */
 export const inRaft = (seedsMax: number): Check => simulation("raft", seedsMax);
@@ -47,6 +48,8 @@ export const inNamespace = (seedsMax: number): Check => simulation("namespace", 
 export const inCluster = (seedsMax: number): Check => simulation("cluster", seedsMax);
 /** Returns a check that runs the simulation of clusters with three chunkservers. */
 export const inCopies = (seedsMax: number): Check => simulation("copies", seedsMax);
+/** Returns a check that runs the simulation of the data path under load. */
+export const inFlow = (seedsMax: number): Check => simulation("flow", seedsMax);
 /** Returns a check that runs a test file. The path is relative to the root of the repository. */
 export const inTest = (file: string): Check => ({ kind: "test", file });
 

@@ -42,6 +42,10 @@ const SIMULATIONS: Record<SimulationName, () => Promise<Simulation>> = {
   },
   cluster: () => loadCluster({}),
   copies: () => loadCluster(COPIES_SHAPE),
+  flow: async () => {
+    const { FlowSimulation } = await import("../flow/flow-simulation.ts");
+    return async (seed) => void (await new FlowSimulation(seed).run());
+  },
   namespace: async () => {
     const { noFaults } = await import("../consensus/group-faults.ts");
     const { simulateNamespace } = await import("../consensus/namespace-simulation.ts");
@@ -54,7 +58,8 @@ let seed = Number(first);
 // A failed assertion of the product in a timer or a callback reaches no other handler.
 process.on("uncaughtException", fail);
 // The simulations of clusters have their own handler, which ignores errors of a corrupt state.
-if (name !== "cluster" && name !== "copies") process.on("unhandledRejection", fail);
+if (name !== "cluster" && name !== "copies" && name !== "flow")
+  process.on("unhandledRejection", fail);
 try {
   const simulate = await SIMULATIONS[name as SimulationName]();
   for (; seed <= Number(last); seed += 1) await simulate(seed);
