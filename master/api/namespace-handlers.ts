@@ -171,22 +171,19 @@ async function waitForIndex(
   }
 }
 
-/** Resolves when this master can answer in the given read mode (docs/client.md, "Read modes"). */
+/**
+ * Resolves when this master can answer in the given read mode (docs/client.md, "Read modes").
+ *
+ * @throws {AshlarError} NO_LEADER before the cluster is created: its state has no root directory yet
+ */
 async function waitForRead(
   deps: MasterDeps,
   mode: api.ReadMode,
   context: CallContext,
 ): Promise<void> {
-  switch (mode.kind) {
-    case "linearizable":
-      await confirmRead(deps, context);
-      return;
-    case "session":
-      await waitApplied(deps, mode.index, context);
-      return;
-    case "stale":
-      return;
-  }
+  if (mode.kind === "linearizable") await confirmRead(deps, context);
+  else if (mode.kind === "session") await waitApplied(deps, mode.index, context);
+  requireFacts(deps.namespace());
 }
 
 /**

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { Chunkservers } from "../../../client/chunkservers/chunkservers.ts";
 import type { ClientDeps } from "../../../client/client-deps.ts";
 import { Deadline } from "../../../client/deadline.ts";
+import { BlockReads } from "../../../client/read/block-reads.ts";
 import type { ChunkLocation, ChunkMap } from "../../../client/read/chunk-map.ts";
 import { ManifestCache } from "../../../client/read/manifest-cache.ts";
 import { SegmentReader } from "../../../client/read/segment-reader.ts";
@@ -49,9 +50,11 @@ describe("a segment reader", () => {
         keyedHash: (key, bytes) => hasher.keyedHash(key, bytes),
         stream: () => hasher.stream(),
       };
+      const chunkservers = new Chunkservers({ pool, clock, random, hostName: "" });
       const deps = {
         env: { ...client, hasher: aborting },
-        chunkservers: new Chunkservers({ pool, clock, random, hostName: "" }),
+        chunkservers,
+        blockReads: new BlockReads(chunkservers, clock), // The server knows streams only.
         manifests: new ManifestCache(1024 * 1024),
         onRetry: () => {},
       } as unknown as ClientDeps;
