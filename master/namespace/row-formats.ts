@@ -23,6 +23,7 @@ const RAISED_AT: Readonly<Record<TableName, readonly number[]>> = {
   feed: [1],
   history: [1],
   inode: [1, 11], // 11: content roots over segments
+  // The row of a restore, which no entry writes, is there at all levels: an older program ignores it.
   meta: [1, 3, 9, 13, 14], // sums of uploads, steps of the clock, enrolment, formats
   outcome: [1, 8], // 8: reasons in place of words
   position: [1],
