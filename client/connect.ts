@@ -251,7 +251,6 @@ function makeMasters(
   readonly channel: LeaderChannel;
   readonly anyMaster: LeaderChannel;
 } {
-  let uncertainAttempts = 0;
   const { clock, random, log } = env;
   const { masters, clientName, timeoutMs, onRetry, watch, readMode = "linearizable" } = options;
   const { firstFetchAfterMs = 0 } = options;
@@ -264,7 +263,6 @@ function makeMasters(
     firstFetchAfterMs,
     watch,
     onRetry: ({ method, attempt, delayMs, error }) => {
-      if (error.retry !== "safe") uncertainAttempts += 1;
       onRetry({ operation: method, attempt, delayMs, error });
     },
   });
@@ -289,7 +287,6 @@ function makeMasters(
     timeoutMs,
     readMode,
     seenIndex: (options.seenIndex ?? 0) as LogIndex,
-    uncertainAttempts: () => uncertainAttempts,
   });
   return { session, channel, anyMaster };
 }

@@ -39,6 +39,8 @@ export interface ItemOptions {
   /** Timeout of the item, with all attempts. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Called after an attempt with this item that may have taken effect. */
+  readonly onUncertain?: (() => void) | undefined;
 }
 
 /**
@@ -68,10 +70,9 @@ export class CallBatcher<Item, Result, Request, Response> {
   submit(item: Item, options: ItemOptions): Promise<Result> {
     return new Promise((resolve, reject) => {
       const { clock, method } = this.#options;
-      const { timeoutMs, signal } = options;
-      const endsAtMs = clock.monotonicMs() + timeoutMs;
+      const endsAtMs = clock.monotonicMs() + options.timeoutMs;
       const { name } = method;
-      this.#add(new PendingItem({ item, name, timeoutMs, endsAtMs, signal, resolve, reject }));
+      this.#add(new PendingItem({ ...options, item, name, endsAtMs, resolve, reject }));
     });
   }
 
@@ -153,6 +154,11 @@ class PendingItem<Item, Result> {
     return this.#unlisten !== null;
   }
 
+  /** Notes that an attempt with this item may have taken effect. */
+  noteUncertain(): void {
+    if (!this.isSettled) this.#options.onUncertain?.();
+  }
+
   resolve(result: Result): void {
     if (this.isSettled) return;
     this.#settle();
@@ -216,9 +222,11 @@ class Batch<Item, Result, Request, Response> {
     const signal = this.#watch(endsAtMs);
     const parts = { request: () => this.#request(), onResponse: this.#onResponse };
     const timeoutMs = endsAtMs - clock.monotonicMs();
-    channel
-      .callParts(method, parts, signal === null ? { timeoutMs } : { timeoutMs, signal })
-      .then(undefined, (error: unknown) => this.#fail(error));
+    const onUncertain = (): void => {
+      for (const each of this.#pending) each.noteUncertain();
+    };
+    const call = { timeoutMs, onUncertain, ...(signal === null ? {} : { signal }) };
+    channel.callParts(method, parts, call).then(undefined, (error: unknown) => this.#fail(error));
   }
 
   /**

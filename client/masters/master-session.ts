@@ -26,7 +26,8 @@ import { CallBatcher } from "./call-batcher.ts";
 import { sizeOfTarget, sizeOfTransaction } from "./message-size.ts";
 import { withOlderMaster } from "./older-master.ts";
 import { mayChangePlacement } from "./placement-changes.ts";
-import { firstInFlight, type RaftSession, type TransactBatcher } from "./raft-session.ts";
+import type { RaftSession, TransactBatcher } from "./raft-session.ts";
+import { SequenceWindow } from "./sequence-window.ts";
 
 /** Sessions that one mutation tries before it fails. */
 const REOPEN_MAX = 3;
@@ -34,6 +35,8 @@ const CLOSE_TIMEOUT_MS = 1_000;
 /** Batchers kept for reads of attributes: one per read mode, and one per past state. */
 const STAT_BATCHERS_MAX = 64;
 
+type MutationOptions = CallOptions & Pick<LeaderCallOptions, "onUncertain">;
+type ChangeOptions = MutationOptions & { readonly timeoutMs: number };
 type StatBatcher = CallBatcher<Target, Attributes, StatRequest, StatResponse>;
 
 /** A response about the namespace, with the log index of the state that it shows. */
@@ -55,8 +58,6 @@ export interface MasterSessionOptions {
   readonly readMode: ReadModeName;
   /** Log index that the first session reads must at least show. */
   readonly seenIndex: LogIndex;
-  /** Number of failed attempts of all calls so far that may have been committed. */
-  readonly uncertainAttempts: () => number;
 }
 
 /**
@@ -179,7 +180,7 @@ export class MasterSession implements AsyncDisposable {
     channel: Pick<LeaderChannel, "call">,
     method: CallMethod<Request, Response>,
     request: Request,
-    options: CallOptions,
+    options: MutationOptions,
   ): Promise<Response> {
     this.#checkOpen();
     const { timeoutMs } = this.#options;
@@ -240,9 +241,8 @@ export class MasterSession implements AsyncDisposable {
     options: CallOptions = {},
   ): Promise<Transacted> {
     const { preconditions, operations } = transaction;
-    const { signal } = options;
-    const committed = this.#inSession(options, (session, sequence, timeoutMs) =>
-      session.transactions.submit({ sequence, preconditions, operations }, { timeoutMs, signal }),
+    const committed = this.#inSession(options, (session, sequence, call) =>
+      session.transactions.submit({ sequence, preconditions, operations }, call),
     );
     return mayChangePlacement(operations) ? committed.finally(this.#countChange) : committed;
   }
@@ -259,11 +259,10 @@ export class MasterSession implements AsyncDisposable {
     requestFor: (attempt: Attempt) => Request,
     options: CallOptions = {},
   ): Promise<Response> {
-    return this.#inSession(options, (session, sequence, timeoutMs) => {
-      const { sessionId } = session;
-      const firstUnacknowledged = firstInFlight(session);
-      const request = requestFor({ sessionId, sequence, firstUnacknowledged });
-      return this.#callThrough(this.#options.channel, method, request, { ...options, timeoutMs });
+    return this.#inSession(options, (session, sequence, call) => {
+      const { sessionId, sequences } = session;
+      const request = requestFor({ sessionId, sequence, firstUnacknowledged: sequences.first });
+      return this.#callThrough(this.#options.channel, method, request, call);
     }).finally(this.#countChange);
   }
 
@@ -274,29 +273,30 @@ export class MasterSession implements AsyncDisposable {
 
   async #inSession<Response extends Indexed>(
     options: CallOptions,
-    attempt: (session: RaftSession, sequence: number, timeoutMs: number) => Promise<Response>,
+    attempt: (session: RaftSession, sequence: number, call: ChangeOptions) => Promise<Response>,
   ): Promise<Response> {
     const endsAtMs = this.#nowMs() + timeoutOf(options, this.#options.timeoutMs);
     for (let opened = 1; ; opened += 1) {
       this.#checkOpen();
       const session = this.#session ?? (await this.#open(options.signal));
-      const sequence = session.nextSequence;
-      session.nextSequence += 1;
-      session.inFlight.add(sequence);
-      const uncertainBefore = this.#options.uncertainAttempts();
+      const limits = { ...options, timeoutMs: this.#remainingMs(endsAtMs) };
+      const sequence = session.sequences.tryTake() ?? (await session.sequences.take(limits));
+      let isUncertain = false;
+      const onUncertain = (): void => {
+        isUncertain = true;
+      };
       try {
-        const response = await attempt(session, sequence, this.#remainingMs(endsAtMs));
+        const timeoutMs = this.#remainingMs(endsAtMs);
+        const response = await attempt(session, sequence, { ...options, timeoutMs, onUncertain });
         this.#noteIndex(response);
         return response;
       } catch (error) {
         if (!isAshlarError(error, "SESSION_EXPIRED")) throw error;
         this.#discard(session);
-        // An attempt of any mutation failed without a response: it may have been one of this
-        // mutation.
-        if (this.#options.uncertainAttempts() !== uncertainBefore) throw commitUnknown(error);
+        if (isUncertain) throw commitUnknown(error);
         if (opened === REOPEN_MAX) throw error;
       } finally {
-        session.inFlight.delete(sequence);
+        session.sequences.release(sequence);
         session.lastUsedMs = this.#nowMs();
       }
     }
@@ -339,9 +339,8 @@ export class MasterSession implements AsyncDisposable {
     const session: RaftSession = {
       sessionId,
       idleMsMax,
-      nextSequence: 1,
+      sequences: new SequenceWindow(this.#options.clock),
       transactions: this.#transactBatcher(() => session),
-      inFlight: new Set(),
       lastUsedMs: this.#nowMs(),
     };
     this.#session = session;
@@ -356,8 +355,8 @@ export class MasterSession implements AsyncDisposable {
       channel,
       method: transact,
       requestOf: (transactions) => {
-        const { sessionId } = session();
-        return { sessionId, firstUnacknowledged: firstInFlight(session()), transactions };
+        const { sessionId, sequences } = session();
+        return { sessionId, firstUnacknowledged: sequences.first, transactions };
       },
       resultsOf: (response) => response.outcomes,
       sizeOf: sizeOfTransaction,
@@ -418,10 +417,10 @@ function closed(): AshlarError {
   return new AshlarError("CANCELLED", "Cannot call the masters: the file system is closed");
 }
 
-function leaderOptions(options: CallOptions, timeoutMsDefault: number): LeaderCallOptions {
-  const { signal } = options;
+function leaderOptions(options: MutationOptions, timeoutMsDefault: number): LeaderCallOptions {
+  const { signal, onUncertain } = options;
   const timeoutMs = timeoutOf(options, timeoutMsDefault);
-  return { timeoutMs, idempotent: true, ...(signal === undefined ? {} : { signal }) };
+  return { timeoutMs, idempotent: true, onUncertain, ...(signal === undefined ? {} : { signal }) };
 }
 
 function commitUnknown(cause: AshlarError): AshlarError {

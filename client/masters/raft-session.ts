@@ -6,6 +6,7 @@ import type {
   TransactResponse,
 } from "../../shared/protocol/transact-api.ts";
 import type { CallBatcher } from "./call-batcher.ts";
+import type { SequenceWindow } from "./sequence-window.ts";
 
 /** Combines the transactions of a session into calls. */
 export type TransactBatcher = CallBatcher<
@@ -23,18 +24,9 @@ export interface RaftSession {
   readonly sessionId: SessionId;
   /** The masters end the session after this many ms without a mutation or keep-alive. */
   readonly idleMsMax: number;
-  /** Sequence number of the next mutation, from 1. */
-  nextSequence: number;
+  readonly sequences: SequenceWindow;
   /** Sends the transactions of the session. */
   readonly transactions: TransactBatcher;
-  /** Sequence numbers whose outcome this client may still request, in ascending order. */
-  readonly inFlight: Set<number>;
   /** Monotonic time of the last mutation or keep-alive. */
   lastUsedMs: number;
-}
-
-/** Returns the lowest sequence number whose outcome this client may still request. */
-export function firstInFlight({ inFlight, nextSequence }: RaftSession): number {
-  const [first = nextSequence] = inFlight;
-  return first;
 }

@@ -154,8 +154,8 @@ export interface SessionRecord {
   /**
    * The lowest sequence whose outcome is kept.
    *
-   * Invariant: `highestSequence - floorSequence` is less than OUTCOMES_MAX, so a session has at
-   * most OUTCOMES_MAX outcomes.
+   * Invariant: `highestSequence - floorSequence` is less than SESSION_OUTCOMES_MAX, so a session has at
+   * most SESSION_OUTCOMES_MAX outcomes.
    */
   readonly floorSequence: number;
 }

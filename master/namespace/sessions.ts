@@ -1,5 +1,6 @@
 import type { SessionId } from "../../shared/base/ids.ts";
 import type { Attempt } from "../../shared/protocol/namespace-api.ts";
+import { SESSION_OUTCOMES_MAX } from "../../shared/protocol/transact-api.ts";
 import type { Change } from "./change.ts";
 import type { CloseSession, ExpireSessions, KeepSession, OpenSession, Outcome } from "./command.ts";
 import { ENTRY_UNITS_MAX } from "./cost.ts";
@@ -9,11 +10,6 @@ import { refusal } from "./refusal.ts";
 import { releaseStaged } from "./staging.ts";
 import { OUTCOMES, SESSIONS } from "./tables.ts";
 
-/**
- * Maximum number of stored outcomes per session. It also limits the unanswered mutations of one
- * client.
- */
-export const OUTCOMES_MAX = 1024;
 /** Units of an expiry after which no further session is closed. One with all outcomes has 10,300. */
 const EXPIRY_UNITS_MAX = ENTRY_UNITS_MAX / 2;
 
@@ -58,7 +54,11 @@ function removeSession(change: Change, id: SessionId): void {
   if (change.session(id) === undefined) return;
   change.deleteUnversioned(SESSIONS, sessionKey(id));
   const start = outcomePrefix(id);
-  for (const { key } of change.rows(OUTCOMES, { start, end: prefixEnd(start) }, OUTCOMES_MAX)) {
+  for (const { key } of change.rows(
+    OUTCOMES,
+    { start, end: prefixEnd(start) },
+    SESSION_OUTCOMES_MAX,
+  )) {
     change.deleteUnversioned(OUTCOMES, key);
   }
   releaseStaged(change, id);
@@ -74,7 +74,7 @@ function sessionOf(change: Change, id: SessionId): SessionRecord {
  * Runs a mutation once (Raft thesis §6.3). A retry returns the outcome of the first attempt,
  * success or refusal, and changes nothing.
  *
- * Invariant: an outcome is kept until the client acknowledges it, or until OUTCOMES_MAX newer
+ * Invariant: an outcome is kept until the client acknowledges it, or until SESSION_OUTCOMES_MAX newer
  * outcomes replace it. A sequence below the kept outcomes is refused, because its mutation may have
  * run already.
  *
@@ -109,9 +109,9 @@ function checkAttempt(session: SessionRecord, attempt: Attempt): void {
 function moveWindow(change: Change, session: SessionRecord, attempt: Attempt): void {
   const { sessionId, sequence, firstUnacknowledged } = attempt;
   const highestSequence = Math.max(session.highestSequence, sequence);
-  const lowestKept = highestSequence - OUTCOMES_MAX + 1;
+  const lowestKept = highestSequence - SESSION_OUTCOMES_MAX + 1;
   const floorSequence = Math.max(session.floorSequence, firstUnacknowledged, lowestKept);
-  // No outcome exists above the old highest sequence. So the loop deletes at most OUTCOMES_MAX.
+  // No outcome exists above the old highest sequence. So the loop deletes at most SESSION_OUTCOMES_MAX.
   const end = Math.min(floorSequence, session.highestSequence + 1);
   for (let old = session.floorSequence; old < end; old += 1) {
     change.deleteUnversioned(OUTCOMES, outcomeKey(sessionId, old));

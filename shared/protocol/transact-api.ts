@@ -15,6 +15,11 @@ import { ID_MAX } from "./schemas.ts";
 
 /** Largest number of transactions in one call. */
 const TRANSACTIONS_MAX = 64;
+/**
+ * Number of outcomes that the masters keep for a session. A client has less than this many sequence numbers
+ * above the lowest one in flight: otherwise it cannot request all outcomes again.
+ */
+export const SESSION_OUTCOMES_MAX = 1_024;
 /** Longest encoded request. With its receipts it is longer than the log entries that it becomes. */
 export const TRANSACT_BYTES_MAX = 32 * 1024 * 1024;
 

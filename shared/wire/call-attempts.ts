@@ -10,6 +10,8 @@ export interface CallAttempts {
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
   readonly mayRepeat: boolean;
+  /** Called when `uncertain` is set. */
+  readonly onUncertain: (() => void) | undefined;
   /** Addresses that were tried. */
   readonly addresses: Set<string>;
   /**

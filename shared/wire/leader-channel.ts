@@ -23,6 +23,8 @@ export interface LeaderCallOptions extends CallOptions {
    * a session's sequence number protects it. Default: false.
    */
   readonly idempotent?: boolean;
+  /** Called after each attempt that may have taken effect. */
+  readonly onUncertain?: (() => void) | undefined;
 }
 
 /** A call for several items, each of which the master answers separately. */
@@ -150,7 +152,7 @@ export class LeaderChannel {
   callParts<Request, Response>(
     method: CallMethod<Request, Response>,
     { request, onResponse }: PartialCall<Request, Response>,
-    options: CallOptions,
+    options: Omit<LeaderCallOptions, "idempotent">,
   ): Promise<void> {
     const idempotent = { ...options, idempotent: true };
     return this.#watched(method.name, () =>
@@ -186,7 +188,7 @@ export class LeaderChannel {
     ask: (connection: Connection, call: CallOptions) => Promise<Result>,
   ): Promise<Result> {
     const { attemptTimeoutMs = Number.POSITIVE_INFINITY, clock, pool } = this.#options;
-    const { idempotent = false, timeoutMs, ...rest } = options;
+    const { idempotent = false, timeoutMs, onUncertain: _, ...rest } = options;
     const attempt = (address: string, connection: Connection, leftMs: number): Promise<Result> => {
       const patienceMs = idempotent ? Math.min(leftMs, attemptTimeoutMs) : leftMs;
       return this.#watchAnswer(address, ask(connection, { ...rest, timeoutMs: patienceMs }));
@@ -234,7 +236,7 @@ export class LeaderChannel {
 
   async #search<Result>(
     method: string,
-    options: Pick<LeaderCallOptions, "timeoutMs" | "signal" | "idempotent">,
+    options: LeaderCallOptions,
     attempt: (address: string, connection: Connection, leftMs: number) => Promise<Result>,
     first?: { readonly startMs: number; readonly address: string; readonly error: AshlarError },
   ): Promise<Result> {
@@ -244,6 +246,7 @@ export class LeaderChannel {
       timeoutMs: options.timeoutMs,
       signal: options.signal,
       mayRepeat: options.idempotent ?? false,
+      onUncertain: options.onUncertain,
       addresses: new Set(),
       unreachable: new Map(),
       count: 0,
@@ -383,6 +386,7 @@ export class LeaderChannel {
     if (error.retry === "never") throw error;
     if (error.retry === "idempotent-only") {
       attempts.uncertain = error;
+      attempts.onUncertain?.();
       if (!attempts.mayRepeat) throw failure(attempts);
     }
     if (attempts.signal?.aborted || this.#leftMs(attempts) <= 0) throw failure(attempts);

@@ -73,7 +73,7 @@ function enrolmentOf(masters: Masters): ClusterEnrolment {
   const session = new MasterSession({
     ...{ channel: masters, anyMaster: masters, readMode: "linearizable" as const },
     ...{ seenIndex: 0 as LogIndex, clock: new VirtualClock(), log: new MemoryLog() },
-    ...{ clientName: "test", timeoutMs: 1_000, uncertainAttempts: () => 0 },
+    ...{ clientName: "test", timeoutMs: 1_000 },
   });
   return new ClusterEnrolment(session, { random: new SeededRandom(1), ...createHasher() });
 }

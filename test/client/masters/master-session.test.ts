@@ -10,7 +10,11 @@ import {
   keepSession,
   openSession,
 } from "../../../shared/protocol/namespace-api.ts";
-import { type TransactRequest, transact } from "../../../shared/protocol/transact-api.ts";
+import {
+  SESSION_OUTCOMES_MAX,
+  type TransactRequest,
+  transact,
+} from "../../../shared/protocol/transact-api.ts";
 import type { LeaderCallOptions, PartialCall } from "../../../shared/wire/leader-channel.ts";
 import type { Received } from "../../../shared/wire/rpc.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
@@ -26,12 +30,11 @@ class ScriptedMasters {
   readonly calledMethods: string[] = [];
   /** Number of transactions in each call. */
   readonly transactionCounts: number[] = [];
-  uncertainAttempts = 0;
   sessionCount = 0;
   /** Runs before a session is opened. Default: the opening succeeds. */
   onOpen: (options: LeaderCallOptions) => Promise<void> = async () => {};
   /** Runs before a mutation is committed. Default: the commit succeeds. */
-  onTransact: (attempt: Attempt) => Promise<void> = async () => {};
+  onTransact: (attempt: Attempt, onUncertain: () => void) => Promise<void> = async () => {};
 
   connection(): Promise<never> {
     return Promise.reject(new AshlarError("UNSUPPORTED", "Cannot open a stream in this test"));
@@ -64,6 +67,7 @@ class ScriptedMasters {
   async callParts<Request, Response>(
     method: CallMethod<Request, Response>,
     { request, onResponse }: PartialCall<Request, Response>,
+    { onUncertain = () => {} }: Omit<LeaderCallOptions, "idempotent">,
   ): Promise<void> {
     assert.equal(method.name, transact.name);
     const received = request() as TransactRequest;
@@ -73,7 +77,7 @@ class ScriptedMasters {
       const attempt = { sessionId, firstUnacknowledged, sequence };
       this.receivedAttempts.push(attempt);
       try {
-        await this.onTransact(attempt);
+        await this.onTransact(attempt, onUncertain);
         return { index: 7, inodes: [] };
       } catch (error) {
         return error;
@@ -93,7 +97,6 @@ function makeSession(masters: ScriptedMasters, clock = new VirtualClock()): Mast
     log: new MemoryLog(),
     clientName: "test",
     timeoutMs: 1_000,
-    uncertainAttempts: () => masters.uncertainAttempts,
   });
 }
 
@@ -195,12 +198,76 @@ describe("a client session (Raft thesis §6.3)", () => {
   it("fails with COMMIT_UNKNOWN if an attempt without a response preceded its expiry", async () => {
     const masters = new ScriptedMasters();
     const session = makeSession(masters);
-    masters.onTransact = async () => {
-      masters.uncertainAttempts += 1;
+    masters.onTransact = async (_, onUncertain) => {
+      onUncertain();
       throw expired();
     };
     await assert.rejects(mutate(session), (error) => isAshlarError(error, "COMMIT_UNKNOWN"));
     assert.equal(masters.receivedAttempts.length, 1, "the mutation is not repeated");
+  });
+
+  it("moves a mutation to a new session after an attempt of another one without a response", async () => {
+    const masters = new ScriptedMasters();
+    const session = makeSession(masters);
+    await mutate(session);
+    let failOther = (): void => {};
+    masters.onTransact = async ({ sessionId, sequence }, onUncertain) => {
+      if (sessionId !== 1) return;
+      if (sequence === 2) await new Promise<void>((resolve) => (failOther = resolve));
+      else onUncertain();
+      throw expired();
+    };
+    const moved = mutate(session);
+    while (masters.receivedAttempts.length < 2) await Promise.resolve();
+    const unknown = assert.rejects(mutate(session), (error) =>
+      isAshlarError(error, "COMMIT_UNKNOWN"),
+    );
+    await unknown;
+    failOther();
+    await moved;
+    assert.equal(masters.sessionCount, 2);
+  });
+
+  it("has at most as many sequence numbers in flight as the masters keep outcomes", async () => {
+    const masters = new ScriptedMasters();
+    const clock = new VirtualClock();
+    const session = makeSession(masters, clock);
+    let finishFirst = (): void => {};
+    masters.onTransact = async ({ sequence }) => {
+      if (sequence === 1) await new Promise<void>((resolve) => (finishFirst = resolve));
+    };
+    const first = mutate(session);
+    while (masters.receivedAttempts.length === 0) await Promise.resolve();
+    const others = Array.from({ length: 3_000 }, () => mutate(session));
+    const cancelled = new AbortController();
+    const waiting = session.transact(
+      { preconditions: [], operations: [] },
+      { signal: cancelled.signal },
+    );
+    await clock.advance(100);
+    const sent = (): number => Math.max(...masters.receivedAttempts.map((each) => each.sequence));
+    assert.equal(sent(), SESSION_OUTCOMES_MAX);
+    cancelled.abort();
+    await assert.rejects(waiting, hasCode("CANCELLED"));
+    finishFirst();
+    await clock.advanceFor(Promise.all([first, ...others]), "all are committed");
+    assert.equal(sent(), 3_001);
+    for (const { sequence, firstUnacknowledged } of masters.receivedAttempts) {
+      assert.ok(sequence < firstUnacknowledged + SESSION_OUTCOMES_MAX);
+    }
+  });
+
+  it("ends a mutation that waits for a sequence number at its deadline, unsent", async () => {
+    const masters = new ScriptedMasters();
+    const clock = new VirtualClock();
+    const session = makeSession(masters, clock);
+    masters.onTransact = () => clock.sleep(5_000);
+    const sent = Array.from({ length: SESSION_OUTCOMES_MAX }, () => mutate(session));
+    await clock.advance(1);
+    const late = assert.rejects(mutate(session), hasCode("DEADLINE_EXCEEDED"));
+    await clock.advanceFor(late, "it ends", 1_100);
+    assert.equal(masters.receivedAttempts.length, SESSION_OUTCOMES_MAX);
+    await clock.advanceFor(Promise.allSettled(sent), "the others end", 10_000);
   });
 
   it("is kept alive while idle, and closed at the end", async () => {

@@ -9,9 +9,9 @@ import {
 } from "../../../master/namespace/cost.ts";
 import { FEATURE_LEVEL_REMOVED } from "../../../master/namespace/feature-levels.ts";
 import { ReadBudget } from "../../../master/namespace/read-budget.ts";
-import { OUTCOMES_MAX } from "../../../master/namespace/sessions.ts";
 import type { SessionId } from "../../../shared/base/ids.ts";
 import { DEPTH_MAX } from "../../../shared/base/path.ts";
+import { SESSION_OUTCOMES_MAX } from "../../../shared/protocol/transact-api.ts";
 import {
   boundCost,
   boundedMachine,
@@ -206,7 +206,7 @@ describe("the cost of an entry", () => {
     for (let session = 0; session < 3; session += 1) {
       const sessionId = machine.openSession();
       sessionIds.push(sessionId);
-      for (let sequence = 1; sequence <= OUTCOMES_MAX; sequence += 1) {
+      for (let sequence = 1; sequence <= SESSION_OUTCOMES_MAX; sequence += 1) {
         const attempt = { sessionId, sequence, firstUnacknowledged: 1 };
         const { nowMs } = machine;
         const operations = [{ kind: "unlink", target: at("/d/none") } as const];

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Command, Transact } from "../../../master/namespace/command.ts";
-import { OUTCOMES_MAX } from "../../../master/namespace/sessions.ts";
 import type { SessionId } from "../../../shared/base/ids.ts";
+import { SESSION_OUTCOMES_MAX } from "../../../shared/protocol/transact-api.ts";
 import { assertOk, at, codeOf, OWNER, START_MS, TestStateMachine } from "./harness.ts";
 
 function makeCommand(
@@ -63,16 +63,16 @@ describe("exactly once (G4, Raft thesis §6.3)", () => {
     assert.equal(codeOf(machine.apply(makeCommand(machine, 1))), "SESSION_EXPIRED");
   });
 
-  it("keeps OUTCOMES_MAX outcomes and refuses an older sequence", async () => {
+  it("keeps SESSION_OUTCOMES_MAX outcomes and refuses an older sequence", async () => {
     const machine = await TestStateMachine.make();
-    for (let sequence = 1; sequence <= OUTCOMES_MAX + 1; sequence += 1) {
+    for (let sequence = 1; sequence <= SESSION_OUTCOMES_MAX + 1; sequence += 1) {
       assertOk(machine.apply(makeCommand(machine, sequence)));
     }
     assert.equal(codeOf(machine.apply(makeCommand(machine, 1))), "SESSION_EXPIRED");
     assertOk(machine.apply(makeCommand(machine, 2)));
     await machine.namespace.flush();
     const range = { start: Uint8Array.of(0x6f), end: Uint8Array.of(0x70) };
-    assert.equal([...machine.store.range(range)].length, OUTCOMES_MAX);
+    assert.equal([...machine.store.range(range)].length, SESSION_OUTCOMES_MAX);
   });
 
   it("bounds the outcomes of a client that skips sequences", async () => {

@@ -186,6 +186,19 @@ export const CALL_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/shared/wire/unread-answers.test.ts"),
   },
   {
+    name: "sequences-without-window",
+    bug: "A client has more changes in flight than the masters keep outcomes",
+    breaks: "G4: a repeated change returns its first outcome",
+    edits: [
+      {
+        file: "client/masters/sequence-window.ts",
+        find: "return this.#next < this.first + SESSION_OUTCOMES_MAX;",
+        replace: "return this.#next < this.first + 100 * SESSION_OUTCOMES_MAX;",
+      },
+    ],
+    caughtBy: inTest("test/client/masters/master-session.test.ts"),
+  },
+  {
     name: "role-not-checked",
     bug: "A method accepts callers of every role",
     breaks: "docs/wire-protocol.md: WRONG_ROLE",
