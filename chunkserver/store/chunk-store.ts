@@ -19,7 +19,7 @@ import {
   noteMissing,
   type RecordedCopy,
 } from "./compare-copies.ts";
-import { confirmAgain } from "./confirm-again.ts";
+import { confirmAgain, noteRestore } from "./confirm-again.ts";
 import { type DiskIdentity, writeIdentity } from "./identity.ts";
 import { SCRUB_KEY } from "./index-keys.ts";
 import type { LossAnswer, LossReport } from "./loss-reports.ts";
@@ -221,6 +221,11 @@ export class ChunkStore implements AsyncDisposable {
   /** Deletes a replica if its intent allows that: see `purgeReplica`. */
   purge(chunkId: ChunkId, purgeIndex: LogIndex): Promise<"deleted" | "kept" | "absent"> {
     return purgeReplica(this.#deps, chunkId, purgeIndex);
+  }
+
+  /** Notes the masters with which this server registers: see `noteRestore`. */
+  noteRestore(restoreId: Uint8Array): Promise<void> {
+    return noteRestore(this.#deps, restoreId);
   }
 
   /** Makes confirmed chunks due again after a restore of the masters or an update: see `confirmAgain`. */

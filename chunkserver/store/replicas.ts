@@ -3,6 +3,7 @@ import { AshlarError, isAshlarError } from "../../shared/base/errors.ts";
 import type { ChunkId, LogIndex } from "../../shared/base/ids.ts";
 import { ExtentReader } from "./chunk-reader.ts";
 import { type ChunkRecord, type Extent, isPacked, sameExtents } from "./chunk-record.ts";
+import { isFromEarlierMasters } from "./confirm-again.ts";
 import { isIoError } from "./disk-health.ts";
 import type { ExtentFile } from "./extent-files.ts";
 import type { StoreDeps } from "./store-deps.ts";
@@ -57,7 +58,8 @@ export interface ChunkConfirmation {
 
 /**
  * Applies the answers of the master: keeps a known chunk, deletes an unknown one, and asks about an
- * undecided one again at `retryAtMs` (wall clock).
+ * undecided one again at `retryAtMs` (wall clock). An unknown one from before the last restore of the masters
+ * is undecided: a backup of those masters may still be restored.
  */
 export async function applyConfirmations(
   deps: StoreDeps,
@@ -69,7 +71,7 @@ export async function applyConfirmations(
     for (const { chunkId, intentIndex, verdict } of confirmations) {
       const record = operation.record(chunkId);
       if (record === null || record.intentIndex !== intentIndex) continue;
-      if (verdict === "unknown") {
+      if (verdict === "unknown" && !isFromEarlierMasters(deps, intentIndex)) {
         operation.remove(chunkId);
         records.push(record);
       } else {

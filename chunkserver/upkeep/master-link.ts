@@ -219,14 +219,27 @@ export class MasterLink {
     }
     await store.joinCluster(answer.clusterId);
     const { chunkKey } = answer;
+    const restoreId = answer.restoreId ?? hasher.hash(chunkKey);
+    await this.#noteRestore(restoreId);
     keys.replace(answer.chunkKeys ?? firstChunkKeys(chunkKey));
-    this.#restoreId = answer.restoreId ?? hasher.hash(chunkKey);
+    this.#restoreId = restoreId;
     this.#intervalMs = Math.min(
       Math.max(answer.heartbeatIntervalMs, 10),
       HEARTBEAT_INTERVAL_MS_MAX,
     );
     this.#registeredWith = channel.leaderAddress;
     return answer.credential ?? null;
+  }
+
+  /** A server whose disk is full or has failed registers without the note: it still serves reads. */
+  async #noteRestore(restoreId: Uint8Array): Promise<void> {
+    const { store } = this.#options;
+    try {
+      await store.noteRestore(restoreId);
+    } catch (error) {
+      if (!isAshlarError(error)) throw error;
+      store.noteWriteFailure(error);
+    }
   }
 
   async #sendHeartbeat(orders: Orders, signal: AbortSignal): Promise<void> {

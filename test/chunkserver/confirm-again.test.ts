@@ -16,7 +16,7 @@ import { VirtualClock } from "../support/virtual-clock.ts";
 import { CLUSTER_A, MemoryLog } from "../support/wire-fixture.ts";
 import { hasher, makeChunk } from "./support/chunks.ts";
 import { CHUNK_KEY } from "./support/fake-master.ts";
-import { openTestStore, putChunk } from "./support/store-fixture.ts";
+import { openTestStore, putChunk, readAll } from "./support/store-fixture.ts";
 
 const { signal } = new AbortController();
 const NO_ORDERS = { accept: () => {} } as unknown as Orders;
@@ -24,8 +24,9 @@ const RESTORED_KEY = new Uint8Array(32).fill(9);
 
 type Store = Awaited<ReturnType<typeof openTestStore>>;
 
-/** A leader that confirms every chunk. */
+/** A leader that gives the same answer about every chunk. */
 class Leader {
+  verdict = "known";
   chunkKey = CHUNK_KEY;
   readonly asked: ChunkId[] = [];
 
@@ -55,7 +56,7 @@ class Leader {
     if (name === fleet.heartbeat.name) return { orders: [], enrol: false };
     const { chunks } = request as ReturnType<(typeof fleet.confirmChunks)["parseRequest"]>;
     this.asked.push(...chunks.map(({ chunkId }) => chunkId));
-    return { verdicts: chunks.map(() => "known") };
+    return { verdicts: chunks.map(() => this.verdict) };
   }
 }
 
@@ -114,6 +115,28 @@ describe("a chunkserver after a restore of the masters", () => {
     const again = await openTestStore({ disk: disk.mount(), stores });
     await confirmAll(await leader.linkOf(again));
     assert.deepEqual(leader.asked, []);
+  });
+
+  it("keeps each copy that it had then, although the masters take its intent for one of their own", async () => {
+    const [disk, stores] = [new MemoryDisk(), new MemoryStores()];
+    const leader = new Leader();
+    const store = await openTestStore({ disk: disk.mount(), stores });
+    const [earlier, later] = [makeChunk(5000, 1), makeChunk(5000, 2)];
+    await putChunk(store, earlier, { lifetimeMs: 0, intentIndex: 900 });
+    await confirmAll(await leader.linkOf(store));
+    // A clock was wrong at this restore: the masters begin at a lower index, and have now passed 900.
+    leader.chunkKey = RESTORED_KEY;
+    leader.verdict = "unknown";
+    const link = await leader.linkOf(store);
+    await putChunk(store, later, { lifetimeMs: 0, intentIndex: 901 });
+    await confirmAll(link);
+    await store[Symbol.asyncDispose]();
+    const again = await openTestStore({ disk: disk.mount(), stores });
+    await confirmAll(await leader.linkOf(again));
+    assert.equal((await readAll(again, earlier.chunkId)).length, 5000);
+    await assert.rejects(again.openChunk(later.chunkId), { code: "CHUNK_NOT_FOUND" });
+    const asked = leader.asked.filter((chunkId) => chunkId === later.chunkId);
+    assert.equal(asked.length, 1);
   });
 
   it("continues after a restart with the chunks that are not marked yet", async () => {

@@ -90,4 +90,22 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     ],
     caughtBy: inTest("test/master/driver/restored-group.test.ts"),
   },
+  {
+    name: "copies-of-earlier-masters",
+    bug: "A chunkserver deletes a copy from before a restore if the masters do not know it",
+    breaks: "docs/decisions/0010: no copy from before a restore is deleted by an answer",
+    edits: [
+      {
+        file: "chunkserver/store/replicas.ts",
+        find: " && !isFromEarlierMasters(deps, intentIndex)",
+        replace: "",
+      },
+      {
+        file: "chunkserver/store/replicas.ts",
+        find: 'import { isFromEarlierMasters } from "./confirm-again.ts";\n',
+        replace: "",
+      },
+    ],
+    caughtBy: inTest("test/chunkserver/confirm-again.test.ts"),
+  },
 ];
