@@ -59,6 +59,7 @@ interface ProbedMaster {
   readonly applied_index: null;
   readonly clock_ahead_ms: null;
   readonly refusal: null;
+  readonly disk_full: { readonly kind: string; readonly reason: string } | null;
   readonly vote: "voter" | "learner";
   /** Why the master did not answer; null if it did. */
   readonly problem: string | null;
@@ -74,7 +75,8 @@ function jsonMaster({ address, answer, problem, isVoter }: MasterProbe): ProbedM
     clock_ahead_ms: null,
     refusal: null,
   } as const;
-  return { member_id: memberId, address, role, term, ...unknown, vote, problem };
+  const disk_full = answer?.diskFull ?? null;
+  return { member_id: memberId, address, role, term, ...unknown, disk_full, vote, problem };
 }
 
 /** The keys of `ashlar status --json` that only a leader knows. */

@@ -17,6 +17,8 @@ export interface MasterProbe {
     readonly memberId: number;
     readonly role: string;
     readonly term: number;
+    /** Which of its disks has no space, null if it reports none. */
+    readonly diskFull: { readonly kind: string; readonly reason: string } | null;
   } | null;
   /** Why there is no answer, such as "connection refused"; null if there is one. */
   readonly problem: string | null;
@@ -70,11 +72,11 @@ export async function probeMasters(
       const received = await pool.call(address, memberStatus, {}, { timeoutMs });
       received.release();
       for (const each of received.head.masters) named.add(each);
-      const { memberId, role, term, appliedIndex } = received.head.member;
+      const { memberId, role, term, appliedIndex, diskFull = null } = received.head.member;
       if (appliedIndex > newest.appliedIndex) {
         newest = { appliedIndex, learners: received.head.learners };
       }
-      return { address, answer: { memberId, role, term }, problem: null, ...ANSWERED };
+      return { address, answer: { memberId, role, term, diskFull }, problem: null, ...ANSWERED };
     } catch (error) {
       if (!isAshlarError(error)) throw error;
       return { address, answer: null, ...problemOf(address, error) };

@@ -178,7 +178,7 @@ describe("a master that does not vote", () => {
   });
 
   it("does not make a group without a leader look as if it had no majority", () => {
-    const follower = { memberId: 1, role: "follower", term: 3 };
+    const follower = { memberId: 1, role: "follower", term: 3, diskFull: null };
     const voter = { isVoter: true, answer: follower, problem: null, ...ANSWERED };
     const learner = { isVoter: false, answer: null, problem: "refused", ...REFUSED };
     const masters = [voter, learner, learner, learner].map((each, index) => {
@@ -191,8 +191,16 @@ describe("a master that does not vote", () => {
 
 describe("the majority of the masters", () => {
   const STATES = {
-    follower: { answer: { memberId: 1, role: "follower", term: 3 }, problem: null, ...ANSWERED },
-    leader: { answer: { memberId: 1, role: "leader", term: 3 }, problem: null, ...ANSWERED },
+    follower: {
+      answer: { memberId: 1, role: "follower", term: 3, diskFull: null },
+      problem: null,
+      ...ANSWERED,
+    },
+    leader: {
+      answer: { memberId: 1, role: "leader", term: 3, diskFull: null },
+      problem: null,
+      ...ANSWERED,
+    },
     refused: { answer: null, problem: "connection refused", ...REFUSED },
     silent: { answer: null, problem: "no answer", isRefused: false, isSilent: true },
     wrong: { answer: null, problem: "wrong role", isRefused: false, isSilent: false },
@@ -328,7 +336,7 @@ describe("`status --watch` of a cluster that cannot serve", () => {
 });
 
 describe("a call without an answer", () => {
-  const ANSWER = { memberId: 1, role: "follower", term: 3 };
+  const ANSWER = { memberId: 1, role: "follower", term: 3, diskFull: null };
   const probed = summaryOf([
     { address: "a:1", isVoter: true, answer: ANSWER, problem: null, ...ANSWERED },
     { address: "b:1", isVoter: true, answer: ANSWER, problem: null, ...ANSWERED },

@@ -35,7 +35,10 @@ describe("the calls of a command to the masters", () => {
 
   before(async () => {
     cluster = await LoopbackCluster.start(0);
-    relay = await Relay.start(cluster.masterAddresses[0] as string);
+    const master = cluster.masterAddresses[0] as string;
+    // Calls are repeated until the cluster is created.
+    await runCli(["stat", "/"], { variables: { ASHLAR_CLUSTER: master } });
+    relay = await Relay.start(master);
   });
 
   after(async () => {
