@@ -29,7 +29,8 @@ export interface CallAttempts {
 
 /**
  * Returns the error of a call that failed. If an attempt may have taken effect, the error has the
- * code of that attempt: a later harmless error must not hide it from the caller.
+ * code of that attempt: a later harmless error must not hide it from the caller. A call that was repeated until
+ * its deadline after a lost connection has the code DEADLINE_EXCEEDED.
  */
 export function failure(attempts: CallAttempts): AshlarError {
   const { method, addresses, unreachable, count, uncertain, last, signal } = attempts;
@@ -39,7 +40,9 @@ export function failure(attempts: CallAttempts): AshlarError {
   }
   const { error } = last;
   const hint = error.hint ?? (error.code === "UNAVAILABLE" ? NO_MASTER_HINT : undefined);
-  const code = signal?.aborted ? "CANCELLED" : (uncertain ?? error).code;
+  const isRepeated = attempts.mayRepeat && uncertain?.code === "CONNECTION_LOST";
+  const failed = isRepeated ? "DEADLINE_EXCEEDED" : (uncertain ?? error).code;
+  const code = signal?.aborted ? "CANCELLED" : failed;
   const options = {
     cause: error,
     ...(hint === undefined ? {} : { hint }),
@@ -52,7 +55,8 @@ export function failure(attempts: CallAttempts): AshlarError {
   }
   const where = [...addresses].join(", ");
   const tries = count === 1 ? "1 attempt" : `${count} attempts`;
-  const message = `Cannot complete ${method}, ${tries} at ${where}: ${error.message}`;
+  const within = code === "DEADLINE_EXCEEDED" ? ` within ${Math.round(attempts.timeoutMs)} ms` : "";
+  const message = `Cannot complete ${method}${within}, ${tries} at ${where}: ${error.message}`;
   return new AshlarError(code, message, options);
 }
 
