@@ -1,10 +1,11 @@
+import type { ErrorCode } from "../shared/base/errors.ts";
 import type { ConsensusStatus } from "./consensus.ts";
 
-/** Answer of `GET /readyz`. */
-export interface Readiness {
+/** Answer of `GET /readyz`: see `HealthOptions` of shared/platform. */
+interface Readiness {
   readonly ready: boolean;
-  /** Present if the master is not ready. */
   readonly reason?: string;
+  readonly code?: ErrorCode;
 }
 
 /**
@@ -13,7 +14,9 @@ export interface Readiness {
  */
 export function readiness(status: ConsensusStatus, address: string): Readiness {
   const reason = problemOf(status, address);
-  return reason === null ? { ready: true } : { ready: false, reason };
+  if (reason === null) return { ready: true };
+  const isRemoved = status.memberPhase === "removed";
+  return { ready: false, reason, ...(isRemoved ? { code: "MASTER_REMOVED" } : {}) };
 }
 
 function problemOf(status: ConsensusStatus, address: string): string | null {

@@ -1,10 +1,20 @@
 import Router from "@koa/router";
 import type { Middleware } from "koa";
+import type { ErrorCode } from "../base/errors.ts";
+
+/** Answer of `GET /readyz`. */
+interface Readiness {
+  readonly ready: boolean;
+  /** Present if the process is not ready. */
+  readonly reason?: string;
+  /** Present if it cannot become ready: waiting does not help. */
+  readonly code?: ErrorCode;
+}
 
 /** Options of `healthRoutes`. */
 export interface HealthOptions {
-  /** Returns whether the process can do its work now, and the reason if it cannot. */
-  readonly ready: () => { readonly ready: boolean; readonly reason?: string };
+  /** Returns whether the process can do its work now. Sent as JSON by `GET /readyz`. */
+  readonly ready: () => Readiness;
   readonly scrape: () => Promise<{ readonly contentType: string; readonly text: string }>;
 }
 

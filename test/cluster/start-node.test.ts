@@ -94,4 +94,14 @@ describe("`cluster start`", () => {
       for (const name of MASTERS) await started.cluster.kill(name, "SIGCONT");
     }
   });
+
+  it("fails at once for a master that was removed from the cluster", async () => {
+    await started.ok("master", "remove", "3");
+    await started.ok("cluster", "kill", "m3");
+    const stderr = await started.fails(5, "cluster", "start", "m3", "--wait", "10m");
+    assert.match(
+      stderr,
+      /^ashlar: Cannot start m3 in .*: it was removed from the cluster; its process/,
+    );
+  });
 });

@@ -52,6 +52,8 @@ describe("the readiness of a master", () => {
     assert.equal(reasonOf({ leaderId: null }), "no leader is known");
     assert.match(String(reasonOf({ memberPhase: "joining" })), /ashlar master add 2=m2:7400$/);
     assert.equal(reasonOf({ memberPhase: "removed" }), "this master was removed from the cluster");
+    const removed = readiness({ ...FOLLOWER, memberPhase: "removed" }, "m2:7400");
+    assert.equal(removed.code, "MASTER_REMOVED");
     assert.equal(reasonOf({ waitingReason: "waits" }), "this master waits");
   });
 });

@@ -17,7 +17,9 @@ type NotReady =
   /** It does not listen yet. */
   | { readonly kind: "silent"; readonly reason: string }
   /** It listens, and states the reason. */
-  | { readonly kind: "answered"; readonly reason: string };
+  | { readonly kind: "answered"; readonly reason: string }
+  /** It was removed from the cluster, so that it serves never again. */
+  | { readonly kind: "removed"; readonly reason: string };
 
 /**
  * Waits until a node that was started serves: a master knows a leader, a chunkserver is registered. Asks
@@ -25,7 +27,7 @@ type NotReady =
  *
  * @param all the nodes of the cluster
  * @returns null if the node serves; otherwise why it cannot until other nodes are started
- * @throws {AshlarError} UNAVAILABLE if the process exits; DEADLINE_EXCEEDED with the reason of the node; the
+ * @throws {AshlarError} UNAVAILABLE if the process exits; MASTER_REMOVED; DEADLINE_EXCEEDED with the reason of the node; the
  *   reason of the signal
  */
 export async function waitForNode(
@@ -39,6 +41,7 @@ export async function waitForNode(
     await requireAllRunning({ ...awaited, nodes: [node] });
     const found = await notReady(node, signal);
     if (found === null) return null;
+    if (found.kind === "removed") throw removed(node, directory);
     const missing = found.kind === "answered" ? await missingMasters(directory, all) : null;
     if (missing !== null) return missing;
     if (performance.now() > deadlineMs) {
@@ -57,6 +60,14 @@ interface AwaitedNode extends Omit<AwaitedNodes, "nodes"> {
   readonly all: readonly LocalNode[];
 }
 
+function removed({ name }: LocalNode, directory: string): AshlarError {
+  return new AshlarError(
+    "MASTER_REMOVED",
+    `Cannot start ${name} in ${directory}: it was removed from the cluster; its process keeps running`,
+    { hint: `To stop it: ashlar cluster kill --dir ${shellWord(directory)} ${name}` },
+  );
+}
+
 /** Asks a node whether it serves. Null if it does. */
 async function notReady({ http }: LocalNode, signal?: AbortSignal): Promise<NotReady | null> {
   const late = new AbortController();
@@ -65,9 +76,10 @@ async function notReady({ http }: LocalNode, signal?: AbortSignal): Promise<NotR
     const response = await fetch(`http://${http}/readyz`, {
       signal: signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]),
     });
-    const body = (await response.json()) as { readonly reason?: unknown };
+    const body = (await response.json()) as { readonly reason?: unknown; readonly code?: unknown };
     if (response.ok) return null;
-    return { kind: "answered", reason: String(body.reason ?? `status ${response.status}`) };
+    const reason = String(body.reason ?? `status ${response.status}`);
+    return { kind: body.code === "MASTER_REMOVED" ? "removed" : "answered", reason };
   } catch {
     return { kind: "silent", reason: `no answer at http://${http}/readyz` };
   } finally {
