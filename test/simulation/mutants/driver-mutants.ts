@@ -342,6 +342,19 @@ export const DRIVER_MUTANTS: readonly Mutant[] = [
     caughtBy: inTest("test/master/driver/refused-messages.test.ts"),
   },
   {
+    name: "read-before-own-commits",
+    bug: "A member answers a read at an index before entries that it has committed",
+    breaks: "docs/decisions/0023: two histories of one term",
+    edits: [
+      {
+        file: "master/raft/other-history.ts",
+        find: "if (!isOwnRead || readIndex >= indexMin) return null;",
+        replace: "if (!isOwnRead || readIndex >= 0) return null;",
+      },
+    ],
+    caughtBy: inTest("test/master/raft/other-history.test.ts"),
+  },
+  {
     name: "founder-without-incarnation",
     bug: "Entry 1 does not name the incarnations of the founders",
     breaks: "docs/decisions/0013: entry 1 names the founders",
