@@ -70,7 +70,7 @@ export function ensureBuilt() {
   const stale = `${DIST}.old.${process.pid}`;
   const settings = ["-p", "tsconfig.build.json", "--noCheck", "--outDir", fresh];
   let status = run(process.execPath, [COMPILER, ...settings]);
-  if (status === 0) status = run(process.execPath, [BUNDLER, fresh]);
+  if (status === 0) status = run(process.execPath, [BUNDLER, fresh, DIST]);
   if (status === 0) {
     writeFileSync(join(fresh, ".fingerprint"), fingerprint);
     if (existsSync(DIST)) renameSync(DIST, stale);

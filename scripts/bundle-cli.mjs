@@ -1,6 +1,6 @@
 /**
- * `node scripts/bundle-cli.mjs [DIST]`: bundles the compiled CLI into one file, with its bytecode. A
- * start then reads two files instead of 230, and compiles nothing. See `cli-bundle.cjs`.
+ * `node scripts/bundle-cli.mjs [DIST [FINAL]]`: bundles the compiled CLI into one file, with its bytecode. FINAL is the
+ * path to which DIST is renamed later. A start then reads two files instead of 230, and compiles nothing. See `cli-bundle.cjs`.
  */
 import { createHash } from "node:crypto";
 import { EventEmitter, once } from "node:events";
@@ -26,11 +26,17 @@ const WARM_COMMANDS = [
   ["rm", "-r", "/a"],
 ];
 
-const bundle = join(resolve(process.argv[2] ?? join(ROOT, "dist")), "client", "cli", "ashlar.cjs");
+const [dist = join(ROOT, "dist"), final = dist] = process.argv.slice(2);
+const bundle = bundleIn(dist);
 rmSync(bytecodePath(bundle), { force: true });
 const inputs = await writeBundle(bundle);
 writeWhole(`${bundle}.licenses.txt`, licensesOf(inputs));
 writeWhole(bytecodePath(bundle), await bytecodeOf(bundle));
+
+/** Returns the path of the bundle in a build. */
+function bundleIn(directory) {
+  return join(resolve(directory), "client", "cli", "ashlar.cjs");
+}
 
 /** Writes the bundle. Returns the paths of its sources. */
 async function writeBundle(path) {
@@ -81,7 +87,7 @@ function licensesOf(paths) {
 
 /** Returns the bytecode of the functions that the start of a command needs, after their first run. */
 async function bytecodeOf(path) {
-  const { exports, script } = runBundle(path);
+  const { exports, script } = runBundle(path, bundleIn(final));
   const server = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
   await once(server, "listening");
   const variables = {

@@ -23,13 +23,17 @@ function loadBundle(path) {
   return existsSync(bytecodePath(path)) ? runBundle(path).exports : require(path);
 }
 
-/** Runs a bundle, from its bytecode if V8 accepts it. Returns its exports and the script. */
-function runBundle(path) {
+/**
+ * Runs a bundle, from its bytecode if V8 accepts it. Returns its exports and the script.
+ *
+ * V8 keeps `name`, which stack traces show, in the bytecode. The build gives the path where the bundle will be.
+ */
+function runBundle(path, name = path) {
   const source = readFileSync(path, "latin1"); // The bundler escapes all other characters.
   // The parameters are those of every CommonJS module.
   const text = `(function(exports,require,module,__filename,__dirname){${source}\n})`;
   const script = new Script(text, {
-    filename: path,
+    filename: name,
     cachedData: bytecodeOf(path, source),
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
