@@ -79,6 +79,11 @@ function jsonMaster({ address, answer, problem, isVoter }: MasterProbe): ProbedM
   return { member_id: memberId, address, role, term, ...unknown, disk_full, vote, problem };
 }
 
+/** Returns why a master that answers takes no part; null if it does. */
+function failureOf({ disk_full }: ProbedMaster): string | null {
+  return disk_full?.kind === "log" ? `takes no part: ${disk_full.reason}` : null;
+}
+
 /** The keys of `ashlar status --json` that only a leader knows. */
 const UNSERVED = {
   cluster_id: null,
@@ -114,7 +119,7 @@ export function unservedReport(error: unknown): UnservedReport | null {
   const masters = error.details["probed"] as readonly ProbedMaster[] | undefined;
   if (masters === undefined) return null;
   const voters = masters.filter(({ vote }) => vote === "voter");
-  const answered = voters.filter(({ problem }) => problem === null);
+  const answered = voters.filter((each) => each.problem === null && failureOf(each) === null);
   return { reason: majorityText(answered.length, voters.length), masters, hint: error.hint };
 }
 
@@ -127,14 +132,18 @@ export function describeUnserved(
   }: { readonly output: Pick<Output, "paint" | "columns">; readonly names: NodeNames },
 ): string {
   const { columns, cell } = withNodes(COLUMNS, names);
-  const rows = masters.map(({ member_id, address, role, term, vote, problem }) => [
-    ...cell(address),
-    String(member_id ?? "-"),
-    role,
-    String(term ?? "-"),
-    address,
-    `${problem ?? "answers"}${vote === "learner" ? ", does not vote" : ""}`,
-  ]);
+  const rows = masters.map((master) => {
+    const { member_id, address, role, term, vote, problem } = master;
+    const state = problem ?? failureOf(master) ?? "answers";
+    return [
+      ...cell(address),
+      String(member_id ?? "-"),
+      role,
+      String(term ?? "-"),
+      address,
+      `${state}${vote === "learner" ? ", does not vote" : ""}`,
+    ];
+  });
   return [
     `cluster: ${output.paint(["red", "bold"], "critical")}`,
     `  ${reason}: no command can read or change anything`,

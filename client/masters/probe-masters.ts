@@ -35,7 +35,7 @@ export interface MasterProbe {
 export interface MastersProbe {
   readonly masters: readonly MasterProbe[];
   readonly voterCount: number;
-  /** Voters that answered. */
+  /** Voters that answered and take part. */
   readonly answeredCount: number;
   /** Whether there is no leader, and so few voters answer that they cannot elect one. */
   readonly hasNoMajority: boolean;
@@ -98,10 +98,15 @@ const ANSWERED = { isRefused: false, isSilent: false } as const;
 
 type Asked = Omit<MasterProbe, "isVoter">;
 
+/** Returns whether a master answered, and its log has not failed because its disk is full. */
+function takesPart({ answer }: Pick<MasterProbe, "answer">): boolean {
+  return answer !== null && answer.diskFull?.kind !== "log";
+}
+
 /** Returns the state of the group of masters from what each of them answered. */
 export function summaryOf(masters: readonly MasterProbe[]): MastersProbe {
   const voters = masters.filter(({ isVoter }) => isVoter);
-  const answeredCount = voters.filter(({ answer }) => answer !== null).length;
+  const answeredCount = voters.filter(takesPart).length;
   const silentCount = voters.filter(({ isSilent }) => isSilent).length;
   return {
     masters,

@@ -2,6 +2,8 @@ import type { MasterProbe, MastersProbe } from "./probe-masters.ts";
 
 /** Returns the state of one master: "127.0.0.1:7400: follower in term 3". */
 export function describeMaster({ address, answer, problem, isVoter }: MasterProbe): string {
+  if (answer?.diskFull?.kind === "log")
+    return `${address}: takes no part: ${answer.diskFull.reason}`;
   if (answer !== null) return `${address}: ${answer.role} in term ${answer.term}`;
   return `${address}: ${problem ?? "no answer"}${isVoter ? "" : " (learner)"}`;
 }
