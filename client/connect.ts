@@ -47,7 +47,7 @@ const WRITE_SLAB_BYTES_MAX = 64 * MIB;
 /** Memory that an idle pool keeps. */
 const IDLE_SLAB_BYTES_MAX = 32 * MIB;
 /** Bytes that all readers together may request ahead of their consumers. */
-const READ_AHEAD_BYTES_MAX = 64 * MIB;
+const READ_AHEAD_BYTES_MAX = 48 * MIB;
 /**
  * Receive buffers of all readers. Larger than the read-ahead budget: when the budget is exhausted,
  * each reader may still request one small segment, or readers whose consumers wait for each other
