@@ -1,5 +1,5 @@
-import { parseArgs } from "node:util";
 import { AshlarError } from "../../shared/base/errors.ts";
+import { amount, type CommonOptions, commonOf, parseWords } from "./parse-options.ts";
 
 /** Kinds of faults, in the order of the turns. */
 export const FAULT_KINDS = [
@@ -17,7 +17,7 @@ export const FAULT_KINDS = [
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 /** Parsed command line of the soak test. */
-export interface SoakOptions {
+export interface SoakOptions extends CommonOptions {
   /** Minimum duration from the first fault on. */
   readonly minutes: number;
   readonly faults: readonly FaultKind[];
@@ -27,13 +27,6 @@ export interface SoakOptions {
   readonly ioCases: string;
   /** Whether pauses last 4 s and not 30 s. */
   readonly quick: boolean;
-  readonly json: boolean;
-  /** Whether the directory is kept even if the run succeeds. */
-  readonly keep: boolean;
-  /**
-   * Working directory of the process that runs inside the namespaces. Null in the outer process.
-   */
-  readonly inside: string | null;
 }
 
 /** Text of --help. */
@@ -58,7 +51,13 @@ without a leader change. Its directory is kept.
 
 /** Parses the command line. @throws {AshlarError} INVALID_ARGUMENT */
 export function parseSoakOptions(commandLine: readonly string[]): SoakOptions | "help" {
-  const { values } = parse(commandLine);
+  const values = parseWords(commandLine, {
+    minutes: { type: "string" },
+    faults: { type: "string" },
+    "power-cuts": { type: "string" },
+    "io-cases": { type: "string" },
+    quick: { type: "boolean" },
+  });
   if (values.help === true) return "help";
   return {
     minutes: amount("minutes", values.minutes ?? "5"),
@@ -66,31 +65,8 @@ export function parseSoakOptions(commandLine: readonly string[]): SoakOptions | 
     powerCuts: Math.floor(amount("power-cuts", values["power-cuts"] ?? "0")),
     ioCases: values["io-cases"] ?? "",
     quick: values.quick ?? false,
-    json: values.json ?? false,
-    keep: values.keep ?? false,
-    inside: values.inside ?? null,
+    ...commonOf(values),
   };
-}
-
-function parse(commandLine: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...commandLine],
-      options: {
-        minutes: { type: "string" },
-        faults: { type: "string" },
-        "power-cuts": { type: "string" },
-        "io-cases": { type: "string" },
-        quick: { type: "boolean" },
-        json: { type: "boolean" },
-        keep: { type: "boolean" },
-        inside: { type: "string" },
-        help: { type: "boolean" },
-      },
-    });
-  } catch (error) {
-    throw new AshlarError("INVALID_ARGUMENT", (error as Error).message, { cause: error });
-  }
 }
 
 function parseFaults(text: string | undefined): FaultKind[] {
@@ -103,13 +79,4 @@ function parseFaults(text: string | undefined): FaultKind[] {
       `Cannot use --faults ${text}: expected names among ${FAULT_KINDS.join(", ")}: found "${name}"`,
     );
   });
-}
-
-function amount(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value >= 0) return value;
-  throw new AshlarError(
-    "INVALID_ARGUMENT",
-    `Cannot use --${name}: expected a number of at least 0: current value is ${text}`,
-  );
 }

@@ -34,7 +34,10 @@ describe("the soak of the data path", () => {
 
   it("refuses a number of writers that is not one", async () => {
     const { stdout, stderr } = await soak("--writers", "none");
-    assert.match(stderr, /Cannot use --writers: expected a number above 0: current value is none/);
+    assert.match(
+      stderr,
+      /Cannot use --writers: expected a number of at least 0: current value is none/,
+    );
     assert.equal(stdout, "");
   });
 });

@@ -1,18 +1,12 @@
-import { parseArgs } from "node:util";
-import { AshlarError } from "../../../shared/base/errors.ts";
+import { amount, type CommonOptions, commonOf, parseWords } from "../parse-options.ts";
 
 /** Parsed command line of `soak:data`. */
-export interface DataSoakOptions {
+export interface DataSoakOptions extends CommonOptions {
   readonly minutes: number;
   readonly writers: number;
   readonly readers: number;
   /** Longest time of a transfer without progress, in milliseconds. */
   readonly stallMsMax: number;
-  readonly json: boolean;
-  /** Whether the directory is kept even if the run succeeds. */
-  readonly keep: boolean;
-  /** Working directory of the process inside the namespaces. Null in the outer process. */
-  readonly inside: string | null;
 }
 
 /** Text of --help. */
@@ -36,44 +30,18 @@ its bound, and for descriptors that remain. The directory is then kept.
 
 /** Parses the command line. @throws {AshlarError} INVALID_ARGUMENT */
 export function parseDataOptions(commandLine: readonly string[]): DataSoakOptions | "help" {
-  const { values } = parse(commandLine);
+  const values = parseWords(commandLine, {
+    minutes: { type: "string" },
+    writers: { type: "string" },
+    readers: { type: "string" },
+    "stall-ms": { type: "string" },
+  });
   if (values.help === true) return "help";
   return {
     minutes: amount("minutes", values.minutes ?? "1"),
     writers: Math.floor(amount("writers", values.writers ?? "64")),
     readers: Math.floor(amount("readers", values.readers ?? "64")),
     stallMsMax: amount("stall-ms", values["stall-ms"] ?? "5000"),
-    json: values.json ?? false,
-    keep: values.keep ?? false,
-    inside: values.inside ?? null,
+    ...commonOf(values),
   };
-}
-
-function parse(commandLine: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...commandLine],
-      options: {
-        minutes: { type: "string" },
-        writers: { type: "string" },
-        readers: { type: "string" },
-        "stall-ms": { type: "string" },
-        json: { type: "boolean" },
-        keep: { type: "boolean" },
-        inside: { type: "string" },
-        help: { type: "boolean" },
-      },
-    });
-  } catch (error) {
-    throw new AshlarError("INVALID_ARGUMENT", (error as Error).message, { cause: error });
-  }
-}
-
-function amount(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new AshlarError(
-    "INVALID_ARGUMENT",
-    `Cannot use --${name}: expected a number above 0: current value is ${text}`,
-  );
 }
