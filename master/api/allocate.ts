@@ -25,7 +25,8 @@ export function allocateChunks(deps: MasterDeps, request: Request): Response {
   const { key } = newestOf(chunkKeysOf(namespace));
   const storageClass = storageClassFor(deps, request);
   const exclude = new Set(request.exclude);
-  const keep = request.keep.map((serverId) => locationOf(deps, serverId));
+  // A server is in a chain once.
+  const keep = [...new Set(request.keep)].map((serverId) => locationOf(deps, serverId));
   const intents: Intent[] = [];
   for (let chunk = 0; chunk < request.count; chunk += 1) {
     const servers = deps.fleet.chooseServers({

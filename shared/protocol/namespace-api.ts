@@ -296,7 +296,7 @@ export const allocate = defineCall(
     /** Servers that must not be chosen, because calls of the writer to them have just failed. */
     exclude: v.pipe(v.array(serverIdSchema), v.maxLength(64)),
     /** Servers at the head of the chain, in this order: the survivors of a broken chain. */
-    keep: v.pipe(v.array(serverIdSchema), v.maxLength(16)),
+    keep: v.pipe(v.array(serverIdSchema), v.maxLength(CHAIN_SERVERS_MAX)),
     clientHost: shortTextSchema,
     /** Capabilities that every new server of the chain must have. Absent: none. */
     requires: v.optional(capabilitiesSchema),

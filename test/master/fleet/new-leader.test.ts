@@ -86,4 +86,28 @@ describe("a new leader", () => {
     }
     assert.throws(allocate, hasCode("NO_SPACE"));
   });
+
+  it("keeps a server of a broken chain once, however often the writer names it", async () => {
+    const machine = await TestStateMachine.make();
+    const registry = new Registry({
+      clock: { monotonicMs: () => 0 } as Clock,
+      random,
+      times: TIMES,
+    });
+    const deps = {
+      consensus: { status: () => ({ role: "leader", isReady: true, term: 7 }) },
+      env: { hasher, random: new SeededRandom(1) },
+      fleet: registry,
+      namespace: () => machine.namespace,
+    } as unknown as MasterDeps;
+    registry.beginTerm(7, () => LOCATIONS);
+    for (const location of LOCATIONS) registry.recordRegistration(location, SPACE);
+    const [first] = LOCATIONS;
+    const keep = Array.from({ length: 9 }, () => first?.serverId as never);
+    const write = { target: at("/f"), count: 1, chunkSizeBytes: 1, exclude: [], keep };
+    const { intents } = allocateChunks(deps, { ...write, clientHost: "" });
+    const ids = intents[0]?.servers.map(({ serverId }) => serverId) ?? [];
+    assert.equal(ids[0], first?.serverId);
+    assert.equal(new Set(ids).size, ids.length);
+  });
 });
