@@ -11,8 +11,8 @@ import { type Descriptors, Resources } from "./resources.ts";
 import { Transfers } from "./transfers.ts";
 
 const GIB = 1024 ** 3;
-/** Sparse. Holds the replaced content of HISTORY_RETENTION_MS. */
-const CHUNKSERVER_DISK_BYTES = 24 * GIB;
+/** Sparse: up to four times this much of the disk of the machine. Holds the content of HISTORY_RETENTION_MS. */
+const CHUNKSERVER_DISK_BYTES = 12 * GIB;
 const SERVE_TIMEOUT_MS = 60_000;
 /** Longest time until the transfers in progress have ended after the run. */
 const END_TIMEOUT_MS = 60_000;
