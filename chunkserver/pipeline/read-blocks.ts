@@ -11,6 +11,7 @@ import type { CallContext, Received, Reply } from "../../shared/wire/rpc.ts";
 import type { BlockReader } from "../store/chunk-reader.ts";
 import type { ByteRange } from "./frame-sender.ts";
 import { blocksAround, type SendDeps } from "./send-chunk.ts";
+import { sumOf } from "./sum-of.ts";
 
 type RequestedRange = BlocksRequest["ranges"][number];
 type RangeResult = BlocksResponse["results"][number];
@@ -141,8 +142,4 @@ function checkTotal(what: string, bytes: number, bytesMax: number): void {
     "INVALID_ARGUMENT",
     `Cannot read ${bytes} bytes of ${what} in one call: expected at most ${bytesMax}`,
   );
-}
-
-function sumOf(numbers: readonly number[]): number {
-  return numbers.reduce((sum, each) => sum + each, 0);
 }

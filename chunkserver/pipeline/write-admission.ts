@@ -8,6 +8,7 @@ import { SLAB_SHARE_MAX } from "../../shared/flow/slabs.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 import { FRAME_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
 import { CHAIN_SERVERS_MAX } from "../../shared/protocol/intent.ts";
+import { sumOf } from "./sum-of.ts";
 
 /** Receive window of the stream of one write: the bytes that the writer may send in advance. */
 export const WRITE_WINDOW_BYTES = 4 * 1024 * 1024;
@@ -231,12 +232,6 @@ function limitOf(hops: number, bytesMax: number): number {
   const ofThree =
     hops < 3 ? (bytesMax * (3 - hops)) / 3 : bytesMax / 3 - (hops - 2) * WRITE_BYTES_MAX;
   return Math.max(ofThree, (CLASSES.length - hops) * WRITE_BYTES_MAX);
-}
-
-function sumOf(values: readonly number[]): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return sum;
 }
 
 function classOf({ hopsAfter }: AdmissionRequest): number {

@@ -14,6 +14,7 @@ import {
 import { blockCount } from "../../shared/protocol/chunk-id.ts";
 import type { Received } from "../../shared/wire/rpc.ts";
 import type { Chunkservers, ServerAddress } from "../chunkservers/chunkservers.ts";
+import { OldServers } from "../chunkservers/old-servers.ts";
 import { asAshlarError } from "../deadline.ts";
 
 /** Calls to one server at the same time. Further ranges are gathered for the next call. */
@@ -21,7 +22,7 @@ const CALLS_MAX = 2;
 /** Timeout of a call. A reader waits for less, and then asks another server. */
 const CALL_TIMEOUT_MS = 60_000;
 /** Time for which a server without the method, of an old version, is not asked again. */
-const UNSUPPORTED_MS = 10 * 60_000;
+const OLD_MS = 10 * 60_000;
 
 /** Blocks of a chunk, and the manifest if it was requested. `release` frees the buffer. */
 export type ReceivedBlocks = Received<Omit<BlocksResponse["results"][number], "error">>;
@@ -47,8 +48,6 @@ interface ServerReads {
   readonly waiting: WaitingRange[];
   callCount: number;
   isScheduled: boolean;
-  /** Monotonic time until which the server is not asked. */
-  unsupportedUntilMs: number;
 }
 
 /**
@@ -57,19 +56,18 @@ interface ServerReads {
  */
 export class BlockReads {
   readonly #chunkservers: Chunkservers;
-  readonly #clock: Clock;
+  /** Servers that do not know `chunk.read-blocks`. */
+  readonly #oldServers: OldServers;
   readonly #servers = new Map<ServerId, ServerReads>();
 
   constructor(chunkservers: Chunkservers, clock: Clock) {
     this.#chunkservers = chunkservers;
-    this.#clock = clock;
+    this.#oldServers = new OldServers(clock, OLD_MS);
   }
 
   /** Returns whether the range may be read in this way from the server. */
-  canRead({ serverId }: ServerAddress, lengthBytes: number): boolean {
-    if (lengthBytes > READ_BLOCKS_BYTES_MAX) return false;
-    const until = this.#servers.get(serverId)?.unsupportedUntilMs ?? 0;
-    return this.#clock.monotonicMs() >= until;
+  canRead(server: ServerAddress, lengthBytes: number): boolean {
+    return lengthBytes <= READ_BLOCKS_BYTES_MAX && !this.#oldServers.hasOneOf([server]);
   }
 
   /**
@@ -104,8 +102,7 @@ export class BlockReads {
     if (known !== undefined && known.server.address === server.address) return known;
     const { serverId, address } = server;
     const reads = {
-      ...{ server: { serverId, address }, waiting: [], callCount: 0 },
-      ...{ isScheduled: false, unsupportedUntilMs: 0 },
+      ...{ server: { serverId, address }, waiting: [], callCount: 0, isScheduled: false },
     };
     this.#servers.set(serverId, reads);
     return reads;
@@ -143,9 +140,7 @@ export class BlockReads {
         (received) => distribute(batch, received),
         (cause: unknown) => {
           const error = asAshlarError(cause, "read a chunk");
-          if (isAshlarError(error, "UNSUPPORTED")) {
-            reads.unsupportedUntilMs = this.#clock.monotonicMs() + UNSUPPORTED_MS;
-          }
+          if (isAshlarError(error, "UNSUPPORTED")) this.#oldServers.add(reads.server.serverId);
           for (const { blocks } of batch) blocks.reject(error);
         },
       )
@@ -163,13 +158,17 @@ function takeBatch(waiting: WaitingRange[]): readonly WaitingRange[] {
   let manifestBytes = 0;
   let taken = 0;
   for (const each of waiting) {
+    if (each.isAbandoned) {
+      taken += 1;
+      continue;
+    }
     const { lengthBytes, manifestOfBytes } = each.range;
     bytes += lengthBytes;
     manifestBytes += manifestOfBytes === null ? 0 : blockCount(manifestOfBytes) * DIGEST_BYTES;
     const fits = bytes <= READ_BLOCKS_BYTES_MAX && manifestBytes <= READ_MANIFESTS_BYTES_MAX;
     if (!fits && batch.length > 0) break;
     taken += 1;
-    if (!each.isAbandoned) batch.push(each);
+    batch.push(each);
     if (batch.length === READ_RANGES_MAX) break;
   }
   waiting.splice(0, taken);

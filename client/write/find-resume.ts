@@ -34,9 +34,9 @@ export interface BrokenChain {
 /**
  * Asks the servers of a broken chain for their bytes and plans how the write continues.
  *
- * A server that does not answer in time is left out. But if only such servers can have bytes that the writer
- * has released, they are asked again, and the blamed one too: a busy server, or one whose connection was
- * lost, still has its partial chunk.
+ * A server whose answer fails or exceeds its timeout is excluded from the chain. A busy server, or one whose
+ * connection was lost, still has its partial chunk. So if only excluded servers can have bytes that the writer has
+ * released, all are asked again, and the blamed one too.
  *
  * @throws the reason of the signal
  */

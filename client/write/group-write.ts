@@ -8,6 +8,7 @@ import { WRITER_SEAL_TIMEOUT_MS } from "../../shared/protocol/chain-timeouts.ts"
 import { putSmall } from "../../shared/protocol/chunk-api.ts";
 import type { Background } from "../background.ts";
 import type { Chunkservers } from "../chunkservers/chunkservers.ts";
+import type { OldServers } from "../chunkservers/old-servers.ts";
 import { asAshlarError, Deadline } from "../deadline.ts";
 import type { MasterSession } from "../masters/master-session.ts";
 import type { RetryEvent } from "../options.ts";
@@ -15,7 +16,6 @@ import type { AcquiredIntent } from "./allocate-intents.ts";
 import { CHUNK_RETRY } from "./chunk-writer.ts";
 import type { GatheredChunk } from "./gathered-chunk.ts";
 import type { IntentPool } from "./intent-pool.ts";
-import type { OldServers } from "./old-servers.ts";
 import { isServerFault } from "./write-attempt.ts";
 
 /** Failed calls after which the chunks are written one by one. */

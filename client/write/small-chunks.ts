@@ -2,18 +2,20 @@ import { assert } from "../../shared/base/assert.ts";
 import { toHex } from "../../shared/base/bytes.ts";
 import { SlabPool } from "../../shared/flow/slabs.ts";
 import { SMALL_CHUNK_BYTES_MAX } from "../../shared/protocol/chunk-api.ts";
+import { OldServers } from "../chunkservers/old-servers.ts";
 import { type Deadline, untilAborted } from "../deadline.ts";
 import type { Placement } from "./allocate-intents.ts";
 import type { SealedChunk } from "./chunk-writer.ts";
 import { GatheredChunk } from "./gathered-chunk.ts";
 import { GroupQueue } from "./group-queue.ts";
 import type { GroupDeps } from "./group-write.ts";
-import { OldServers } from "./old-servers.ts";
 
 /** Placements whose intents are kept. */
 const PLACEMENTS_MAX = 1_024;
 /** Memory of the bodies of all calls in progress. */
 const BODY_BYTES_MAX = 32 * 1024 * 1024;
+/** Time for which a server that does not know `chunk.put-small` gets chunks with `chunk.write`. */
+const OLD_MS = 5 * 60_000;
 
 /** A small chunk to write. */
 export interface SmallWrite {
@@ -40,7 +42,7 @@ export class SmallChunks {
 
   constructor(deps: Omit<GroupDeps, "bodies" | "oldServers">) {
     const bodies = new SlabPool({ bytesMax: BODY_BYTES_MAX, idleBytesMax: BODY_BYTES_MAX / 4 });
-    this.#deps = { ...deps, bodies, oldServers: new OldServers(deps.env.clock) };
+    this.#deps = { ...deps, bodies, oldServers: new OldServers(deps.env.clock, OLD_MS) };
   }
 
   /**

@@ -26,8 +26,8 @@ export class ReadSlices {
   }
 
   /**
-   * Calls `readFrame` until it returns false: no complete frame is left. Returns false if other work has
-   * its turn before. If so, the caller reads no more bytes and continues in `wait`.
+   * Calls `readFrame` until it returns false: no complete frame is left. Returns false if the slice ended
+   * earlier. The caller then pauses its reading, and calls `wait` for its next turn.
    */
   run(readFrame: () => boolean): boolean {
     if (this.#isTurning) return false;

@@ -1,23 +1,23 @@
 import type { ServerId } from "../../shared/base/ids.ts";
 import type { Clock } from "../../shared/ports/clock.ts";
 
-/** Time until a server is assumed to have been updated. */
-const OLD_MS = 5 * 60_000;
-
-/** Chunkservers of an old version, which do not know `chunk.put-small`. */
+/** Chunkservers of an old version, which do not know a method. */
 export class OldServers {
   readonly #clock: Clock;
+  readonly #oldMs: number;
   /** Monotonic time at which each is forgotten. */
   readonly #untilMs = new Map<ServerId, number>();
 
-  constructor(clock: Clock) {
+  /** @param oldMs time in milliseconds until a server is assumed to have been updated */
+  constructor(clock: Clock, oldMs: number) {
     this.#clock = clock;
+    this.#oldMs = oldMs;
   }
 
   add(serverId: ServerId): void {
     const nowMs = this.#clock.monotonicMs();
     for (const [each, untilMs] of this.#untilMs) if (untilMs <= nowMs) this.#untilMs.delete(each);
-    this.#untilMs.set(serverId, nowMs + OLD_MS);
+    this.#untilMs.set(serverId, nowMs + this.#oldMs);
   }
 
   /** Whether one of the servers was old a short time ago. */
