@@ -2,9 +2,9 @@ import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import { type DataDeps, type DataWriter, HISTORY_RETENTION_MS, textOf } from "./data-writer.ts";
-import { ContentCheck } from "./stamped-content.ts";
-import type { TrackedFile } from "./tracked-file.ts";
-import type { Transfer } from "./transfers.ts";
+import { ContentCheck, sizeOf } from "./stamped-content.ts";
+import { checkSize, type TrackedFile } from "./tracked-file.ts";
+import type { Transfer } from "./transfer-watch.ts";
 
 /** One of so many readers pauses after each MiB. */
 const PAUSED_OF = 8;
@@ -66,12 +66,11 @@ export class DataReader {
       }
       if (pausesLeft === 0) continue;
       pausesLeft -= 1;
-      await sleep(PAUSE_MS);
-      transfer.resume();
+      await transfer.pause(() => sleep(PAUSE_MS));
     }
     counts.read += 1;
     counts.readBytes += check.checkedBytes;
     const stamp = check.stamp ?? 0;
-    return file.note(stamp, oldest) ?? file.checkSize(stamp, check.checkedBytes);
+    return file.note(stamp, oldest) ?? checkSize(sizeOf(stamp), check.checkedBytes);
   }
 }

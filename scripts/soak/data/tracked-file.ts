@@ -1,5 +1,3 @@
-import { sizeOf } from "./stamped-content.ts";
-
 /**
  * A file that one writer replaces again and again, and what a read of it may show. Stamps increase
  * with each write.
@@ -43,10 +41,9 @@ export class TrackedFile {
     this.#newestShown = Math.max(this.#newestShown, stamp);
     return null;
   }
+}
 
-  /** Returns what is wrong with a whole file of `sizeBytes` bytes, or null. */
-  checkSize(stamp: number, sizeBytes: number): string | null {
-    const expected = sizeOf(stamp);
-    return sizeBytes === expected ? null : `has ${sizeBytes} bytes: expected ${expected}`;
-  }
+/** Returns what is wrong with the size of a whole file, or null. */
+export function checkSize(expectedBytes: number, sizeBytes: number): string | null {
+  return sizeBytes === expectedBytes ? null : `has ${sizeBytes} bytes: expected ${expectedBytes}`;
 }

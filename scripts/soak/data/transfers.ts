@@ -1,80 +1,42 @@
 import type { Journal } from "../journal.ts";
+import { describeStalled, type Transfer, TransferWatch } from "./transfer-watch.ts";
 
-/** Longest time until the first byte: a write may wait for the memory of the servers. */
+/** Longest time until the first byte. */
 const BEGIN_MS_MAX = 60_000;
 const CHECK_MS = 250;
 /** A longer interval between two checks is time in which this process did not run. */
 const CHECK_MS_MAX = 500;
 
-/** One write or read in progress. */
-export class Transfer {
-  readonly name: string;
-  /** Time of the last progress, in milliseconds of the watch. */
-  progressMs: number;
-  bytes = 0;
-  isReported = false;
-  readonly #watch: Transfers;
-
-  constructor(watch: Transfers, name: string) {
-    this.#watch = watch;
-    this.name = name;
-    this.progressMs = watch.nowMs;
-  }
-
-  /** Notes that `bytes` have been transferred in all. */
-  progress(bytes: number): void {
-    if (bytes === this.bytes) return;
-    this.bytes = bytes;
-    this.progressMs = this.#watch.nowMs;
-  }
-
-  /** Notes that the caller itself has paused until now. */
-  resume(): void {
-    this.progressMs = this.#watch.nowMs;
-  }
-
-  end(): void {
-    this.#watch.remove(this);
-  }
-}
-
 /**
- * Watches the progress of all transfers. A transfer without progress is a violation, unless a fault
- * explains it.
+ * Watches the progress of all transfers of this process. A transfer without progress is a violation, unless a
+ * fault explains it.
  */
 export class Transfers {
   readonly #journal: Journal;
-  readonly #stallMsMax: number;
-  readonly #active = new Set<Transfer>();
+  readonly #watch: TransferWatch;
   readonly #timer: NodeJS.Timeout;
-  #nowMs = 0;
+  /** Time in milliseconds in which this process has run. */
+  nowMs = 0;
   #lastCheckMs = performance.now();
   #faultCount = 0;
-  /** Time of the watch when the last fault ended. */
-  #faultEndMs = 0;
-  stallMsMax = 0;
-  beginMsMax = 0;
 
   /** @param stallMsMax longest time without progress while no server is down */
   constructor(journal: Journal, stallMsMax: number) {
     this.#journal = journal;
-    this.#stallMsMax = stallMsMax;
+    this.#watch = new TransferWatch({ stallMsMax, beginMsMax: BEGIN_MS_MAX }, this);
     this.#timer = setInterval(() => this.#check(), CHECK_MS);
   }
 
-  /** Time in milliseconds in which this process has run. */
-  get nowMs(): number {
-    return this.#nowMs;
+  get stallMsMax(): number {
+    return this.#watch.stallMsMax;
+  }
+
+  get beginMsMax(): number {
+    return this.#watch.beginMsMax;
   }
 
   begin(name: string): Transfer {
-    const transfer = new Transfer(this, name);
-    this.#active.add(transfer);
-    return transfer;
-  }
-
-  remove(transfer: Transfer): void {
-    this.#active.delete(transfer);
+    return this.#watch.begin("", name);
   }
 
   /** Runs a fault. Transfers may pause until it has ended. */
@@ -84,7 +46,7 @@ export class Transfers {
       return await fault();
     } finally {
       this.#faultCount -= 1;
-      this.#faultEndMs = this.#nowMs;
+      this.#watch.noteFault();
     }
   }
 
@@ -94,20 +56,9 @@ export class Transfers {
 
   #check(): void {
     const nowMs = performance.now();
-    this.#nowMs += Math.min(CHECK_MS_MAX, nowMs - this.#lastCheckMs);
+    this.nowMs += Math.min(CHECK_MS_MAX, nowMs - this.#lastCheckMs);
     this.#lastCheckMs = nowMs;
     if (this.#faultCount > 0) return;
-    for (const transfer of this.#active) this.#checkOne(transfer);
-  }
-
-  #checkOne(transfer: Transfer): void {
-    const idleMs = this.#nowMs - Math.max(transfer.progressMs, this.#faultEndMs);
-    const hasBegun = transfer.bytes > 0;
-    if (hasBegun) this.stallMsMax = Math.max(this.stallMsMax, idleMs);
-    else this.beginMsMax = Math.max(this.beginMsMax, idleMs);
-    if (idleMs <= (hasBegun ? this.#stallMsMax : BEGIN_MS_MAX) || transfer.isReported) return;
-    transfer.isReported = true;
-    const { name, bytes } = transfer;
-    this.#journal.violation(`${name}: no progress for ${Math.round(idleMs)} ms, at ${bytes} bytes`);
+    for (const each of this.#watch.stalled()) this.#journal.violation(describeStalled(each));
   }
 }

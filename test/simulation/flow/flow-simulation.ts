@@ -1,3 +1,4 @@
+import { describeStalled, TransferWatch } from "../../../scripts/soak/data/transfer-watch.ts";
 import { present } from "../../../shared/base/assert.ts";
 import { makeClient, type SimulatedClient } from "../cluster/simulated-client.ts";
 import {
@@ -11,7 +12,6 @@ import { SimulationEnvironment } from "../cluster/simulation-environment.ts";
 import type { SimulationRandom } from "../cluster/simulation-random.ts";
 import { Violation } from "../cluster/violation.ts";
 import { type FlowCounts, FlowWorkload } from "./flow-workload.ts";
-import { TransferWatch } from "./transfer-watch.ts";
 
 const MIB = 1024 * 1024;
 const CLIENTS = 4;
@@ -23,6 +23,8 @@ const SET_UP_MS_MAX = 60_000;
 const END_MS_MAX = 300_000;
 const TOKEN_VALID_MS = 24 * 60 * 60 * 1_000;
 const CHECK_MS = 250;
+/** A write waits long for the memory of its servers, which has room for a few. */
+const LIMITS = { stallMsMax: 20_000, beginMsMax: 120_000 };
 /** All disks are slower than usual, so that memory is what the transfers wait for. */
 const SLOWDOWN = { min: 15, max: 60 };
 /** Factor of a disk that stands still for a moment. */
@@ -68,7 +70,11 @@ export class FlowSimulation {
     const environment = new SimulationEnvironment(seed);
     this.#environment = environment;
     this.#random = environment.randomFor("flow faults");
-    this.#watch = new TransferWatch(environment.clock);
+    this.#watch = new TransferWatch(LIMITS, {
+      get nowMs() {
+        return environment.clock.monotonicMs();
+      },
+    });
     this.#workload = new FlowWorkload(environment, this.#watch, CLIENTS * CALLERS);
     this.#masters = makeMasters(environment, {
       ...{ masters: 3, pace: 6 },
@@ -202,7 +208,8 @@ export class FlowSimulation {
       this.#environment.throwIfViolated();
       if (clock.monotonicMs() < this.#nextCheckMs) continue;
       this.#nextCheckMs = clock.monotonicMs() + CHECK_MS;
-      this.#watch.check();
+      const [stalled] = this.#watch.stalled();
+      if (stalled !== undefined) throw new Violation(describeStalled(stalled));
     }
   }
 }

@@ -1,10 +1,12 @@
 import type { FileSystem } from "../../../client/file-system.ts";
+import { ContentCheck, fillContent } from "../../../scripts/soak/data/stamped-content.ts";
+import { checkSize, TrackedFile } from "../../../scripts/soak/data/tracked-file.ts";
+import type { Transfer, TransferWatch } from "../../../scripts/soak/data/transfer-watch.ts";
 import { isAshlarError } from "../../../shared/base/errors.ts";
 import type { ProcessRun } from "../cluster/simulated-process.ts";
 import type { SimulationEnvironment } from "../cluster/simulation-environment.ts";
 import type { SimulationRandom } from "../cluster/simulation-random.ts";
 import { Violation } from "../cluster/violation.ts";
-import type { Transfer, TransferWatch } from "./transfer-watch.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -17,14 +19,6 @@ const PAUSE_MS = { min: 500, max: 8_000 };
 const THINK_MS = { min: 1, max: 2_000 };
 /** Longest time of a write or read, with all waits. */
 const TIMEOUT_MS = 300_000;
-
-/** The newest content of one file. Each value is written once. */
-interface FlowFile {
-  readonly path: string;
-  /** The value of the last acknowledged write, 0 before the first. */
-  acknowledged: number;
-  started: number;
-}
 
 interface Caller {
   readonly fs: FileSystem;
@@ -54,16 +48,14 @@ export class FlowWorkload {
   readonly #environment: SimulationEnvironment;
   readonly #watch: TransferWatch;
   readonly #random: SimulationRandom;
-  readonly #files: FlowFile[];
+  readonly #files: TrackedFile[];
   #value = 0;
 
   constructor(environment: SimulationEnvironment, watch: TransferWatch, fileCount: number) {
     this.#environment = environment;
     this.#watch = watch;
     this.#random = environment.randomFor("flow workload");
-    this.#files = Array.from({ length: fileCount }, (_, number) => ({
-      ...{ path: `/f${number}`, acknowledged: 0, started: 0 },
-    }));
+    this.#files = Array.from({ length: fileCount }, (_, number) => new TrackedFile(`/f${number}`));
   }
 
   /** Starts the callers of one run of a client. Each writer owns some of the files. */
@@ -93,7 +85,7 @@ export class FlowWorkload {
     });
   }
 
-  async #write(run: ProcessRun, { fs, host }: Caller, file: FlowFile): Promise<void> {
+  async #write(run: ProcessRun, { fs, host }: Caller, file: TrackedFile): Promise<void> {
     this.#value += 1;
     const value = this.#value;
     const sizeBytes = sizeOf(value);
@@ -105,7 +97,7 @@ export class FlowWorkload {
         ? this.#random.logUniform(PAUSE_MS.min, PAUSE_MS.max)
         : 0;
     const transfer = this.#watch.begin(host, `${file.path}: write ${value} of ${sizeBytes} bytes`);
-    file.started = value;
+    file.start(value);
     const source = this.#pieces(run, { value, sizeBytes, pauseMs, transfer });
     try {
       await fs.writeFile(
@@ -121,16 +113,16 @@ export class FlowWorkload {
         {
           ...{ replace: true, chunkSizeBytes: CHUNK_BYTES, signal: stop.signal },
           timeoutMs: TIMEOUT_MS,
-          onProgress: (bytes) => this.#watch.progress(transfer, bytes),
+          onProgress: (bytes) => transfer.progress(bytes),
         },
       );
-      file.acknowledged = Math.max(file.acknowledged, value);
+      file.acknowledge(value);
       this.counts.written += 1;
     } catch (error) {
       if (!isAshlarError(error) || !stop.signal.aborted) throw error;
       this.counts.aborted += 1;
     } finally {
-      this.#watch.end(transfer);
+      transfer.end();
     }
   }
 
@@ -145,77 +137,49 @@ export class FlowWorkload {
   ): AsyncGenerator<Uint8Array> {
     const { value, sizeBytes, pauseMs, transfer } = write;
     for (let offset = 0; offset < sizeBytes; offset += 256 * KIB) {
-      if (pauseMs > 0) await this.#pause(run, transfer, pauseMs);
-      yield contentOf(value, offset, Math.min(256 * KIB, sizeBytes - offset));
+      if (pauseMs > 0) await transfer.pause(() => run.clock.sleep(pauseMs));
+      const piece = new Uint8Array(Math.min(256 * KIB, sizeBytes - offset));
+      fillContent(value, offset, piece);
+      yield piece;
     }
   }
 
   async #read(run: ProcessRun, { fs, host }: Caller): Promise<void> {
     const file = this.#random.pick(this.#files);
-    const oldest = file.acknowledged;
-    if (oldest === 0) return;
+    if (!file.exists) return;
+    const oldest = file.oldestAllowed;
     const isPaused = this.#random.integer(PAUSED_READER_OF) === 0;
     const isLeft = this.#random.integer(PAUSED_READER_OF) === 0;
     const transfer = this.#watch.begin(host, `${file.path}: read`);
     try {
-      let bytes = 0;
-      let value: number | null = null;
+      const check = new ContentCheck();
       for await (const piece of fs.read(file.path, { timeoutMs: TIMEOUT_MS })) {
-        value ??= valueIn(piece);
-        const expected = contentOf(value, bytes, piece.length);
-        if (Buffer.compare(expected, piece) !== 0) {
-          throw new Violation(`${file.path} has wrong bytes from ${bytes} on, of value ${value}`);
-        }
-        bytes += piece.length;
-        this.#watch.progress(transfer, bytes);
-        if (isLeft && bytes >= MIB) {
+        requireNone(file, check.add(piece));
+        transfer.progress(check.checkedBytes);
+        if (isLeft && check.checkedBytes >= MIB) {
           this.counts.left += 1;
           return;
         }
-        if (isPaused) await this.#pause(run, transfer, PAUSE_MS.max);
+        if (isPaused) await transfer.pause(() => run.clock.sleep(PAUSE_MS.max));
       }
-      if (value === null || value < oldest || value > file.started || bytes !== sizeOf(value)) {
-        throw new Violation(
-          `${file.path} shows value ${value}: expected ${oldest} to ${file.started}`,
-        );
-      }
+      const value = check.stamp ?? 0;
+      requireNone(file, file.note(value, oldest));
+      requireNone(file, checkSize(sizeOf(value), check.checkedBytes));
       this.counts.read += 1;
       if (isPaused) this.counts.paused += 1;
     } finally {
-      this.#watch.end(transfer);
+      transfer.end();
     }
   }
+}
 
-  async #pause(run: ProcessRun, transfer: Transfer, ms: number): Promise<void> {
-    transfer.isPaused = true;
-    await run.clock.sleep(ms);
-    transfer.isPaused = false;
-    this.#watch.progress(transfer, transfer.bytes);
-  }
+/** @throws {Violation} if there is a problem */
+function requireNone({ path }: TrackedFile, problem: string | null): void {
+  if (problem !== null) throw new Violation(`${path}: ${problem}`);
 }
 
 /** Returns the size of a content: 5 KiB to 1.7 MiB. */
 function sizeOf(value: number): number {
   const odd = (value * 7919) % 997;
   return value % 3 === 0 ? 5 * KIB + odd * 200 : 200 * KIB + odd * 1_500;
-}
-
-/** Returns a part of a content: each piece of 4 KiB begins with its value and its number. */
-function contentOf(value: number, offsetBytes: number, lengthBytes: number): Buffer {
-  const bytes = Buffer.alloc(lengthBytes, value % 251);
-  for (let at = 0; at < lengthBytes; at += 1) {
-    const inPiece = (offsetBytes + at) % (4 * KIB);
-    if (inPiece !== 0) {
-      at += 4 * KIB - inPiece - 1;
-      continue;
-    }
-    if (at + 8 > lengthBytes) break;
-    bytes.writeUInt32LE(value, at);
-    bytes.writeUInt32LE((offsetBytes + at) / (4 * KIB), at + 4);
-  }
-  return bytes;
-}
-
-function valueIn(piece: Uint8Array): number {
-  return Buffer.from(piece).readUInt32LE(0);
 }

@@ -14,7 +14,7 @@ import { type CheckResult, runCheck } from "./run-check.ts";
 import { STATE_MUTANTS } from "./state-mutants.ts";
 
 /** Folders that the checks read. */
-const SOURCES = ["master", "chunkserver", "shared", "client", "test"];
+const SOURCES = ["master", "chunkserver", "shared", "client", "scripts", "test"];
 const SETTINGS = ["package.json", "tsconfig.json"];
 
 /** All planted bugs. */
