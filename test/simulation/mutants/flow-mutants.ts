@@ -43,7 +43,7 @@ export const FLOW_MUTANTS: readonly Mutant[] = [
         replace: "this.#limits = CLASSES.map(() => limitOf(0, this.bytesMax));",
       },
     ],
-    caughtBy: inFlow(4),
+    caughtBy: inFlow(3),
   },
   {
     name: "unfair-queue",
